@@ -1,0 +1,184 @@
+"""The types that every room hands to the next. One rule: dimension 0 is the batch row.
+
+Knows nothing of the rest of the project. Letters of every shape comment of the project:
+B sentences, N hypotheses (beam rows), T tokens (pieces, words or characters), W words, C characters,
+S target positions, D encoder width, H hidden, K tags or beam, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+ROW_MULTIPLE = 8
+"""Row counts that go through a matrix product are padded to a multiple of this at prediction.
+
+A product of [M, K] by [K, N] gives every row the same bits for every M that is a multiple of 8; other M take other
+code paths whose last bit may differ. With this, n sentences together equal n sentences alone, to the bit.
+"""
+LENGTH_MULTIPLE = 16
+"""At prediction, token dimensions are padded to a multiple of this, so that a sum over them (a softmax, a pooling)
+is always split in the same way over vector lanes."""
+
+PAD = 0
+"""The id of padding, in every vocabulary of the project."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Mixin of frozen dataclasses whose fields are Tensor, Rows, tuples of those, or None."""
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        return replace(self, **{field.name: _apply(getattr(self, field.name), function) for field in fields(self)})
+
+    def select(self, rows: Tensor) -> Self:
+        """Re-order, repeat or drop rows: ``rows`` [N] long, any row any number of times."""
+        return self._map(lambda tensor: tensor.index_select(0, rows))
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move every tensor."""
+        return self._map(lambda tensor: tensor.to(device))
+
+    def pad_rows(self, multiple: int = ROW_MULTIPLE) -> Self:
+        """Repeat row 0 until the row count is a multiple of ``multiple`` (see :data:`ROW_MULTIPLE`)."""
+        count = self.rows
+        missing = -count % multiple
+        if not missing:
+            return self
+        rows = torch.cat([torch.arange(count), torch.zeros(missing, dtype=torch.long)])
+        return self.select(rows.to(_first(self).device))
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return _first(self).shape[0]
+
+
+def _apply(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Rows):
+        return value._map(function)
+    if isinstance(value, tuple):
+        return tuple(_apply(item, function) for item in value)
+    raise TypeError(f"a field of Rows may be a Tensor, Rows, a tuple of those, or None; found {type(value).__name__}")
+
+
+def _first(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    items = value if isinstance(value, tuple) else [getattr(value, field.name) for field in fields(value)]
+    for item in items:
+        if item is not None and item != ():
+            return _first(item)
+    raise ValueError(f"{type(value).__name__} holds no tensor")
+
+
+def mask_of(lengths: Tensor, size: int) -> Tensor:
+    """Return the padding mask [B, size] bool, True = real, of ``lengths`` [B]."""
+    return torch.arange(size, device=lengths.device)[None] < lengths[:, None]
+
+
+def pad(sequences: Sequence[Sequence[int]], multiple: int = 1) -> Tensor:
+    """Return ``sequences`` as one tensor [B, T] long, right-padded with :data:`PAD`, T a multiple of ``multiple``."""
+    size = max((len(sequence) for sequence in sequences), default=0)
+    size += -size % multiple
+    return torch.tensor([[*sequence, *[PAD] * (size - len(sequence))] for sequence in sequences], dtype=torch.long)
+
+
+@dataclass(frozen=True)
+class Tokens(Rows):
+    """Token ids [B, T] long, their mask [B, T] bool (True = real), and the characters of each token [B, T, C] long."""
+
+    ids: Tensor
+    mask: Tensor
+    characters: Tensor | None = None
+
+    @staticmethod
+    def of(
+        ids: Sequence[Sequence[int]], characters: Sequence[Sequence[Sequence[int]]] | None = None, multiple: int = 1
+    ) -> Tokens:
+        """Pad lists of ids (and of the characters of each token) into tensors; no sequence may be empty."""
+        if not all(ids):
+            raise ValueError("a row of Tokens needs at least one token")
+        padded = pad(ids, multiple)
+        mask = mask_of(torch.tensor([len(row) for row in ids]), padded.shape[1])
+        if characters is None:
+            return Tokens(padded, mask)
+        flat = [word for row in characters for word in [*row, *[()] * (padded.shape[1] - len(row))]]
+        return Tokens(padded, mask, pad(flat).view(*padded.shape, -1))
+
+    @property
+    def lengths(self) -> Tensor:
+        """The number of real tokens of each row, [B] long."""
+        return self.mask.sum(1)
+
+
+Pool = Literal["first", "last", "mean"]
+
+
+@dataclass(frozen=True)
+class Encoded(Rows):
+    """What an encoder says of a batch."""
+
+    layers: tuple[Tensor, ...]
+    """Each [B, T, D_l]: ``layers[0]`` the embeddings, ``layers[-1]`` the top states."""
+    mask: Tensor
+    """[B, T] bool, True = real."""
+    summary: Tensor
+    """[B, D]: the whole sentence in one vector (last states of both directions, or a mean)."""
+    directions: tuple[Tensor, Tensor] | None = None
+    """(forward, backward) states [B, T, H] of the first recurrent layer, where there is one."""
+
+    @property
+    def states(self) -> Tensor:
+        """The top states, [B, T, D]."""
+        return self.layers[-1]
+
+    def at(self, spans: Tensor, pool: Pool = "first") -> Encoded:
+        """Return the same over words: ``spans`` [B, W, 2] is the piece range of each word, empty = padding.
+
+        ``pool`` takes a word's first piece, its last, or the mean of its pieces, in every layer.
+        """
+        start, end = spans[..., 0], spans[..., 1]
+        mask = end > start
+
+        def words(states: Tensor) -> Tensor:  # [B, T, D] -> [B, W, D]
+            if pool == "mean":
+                position = torch.arange(states.shape[1], device=states.device)
+                inside = (position >= start[..., None]) & (position < end[..., None])  # [B, W, T]
+                weights = inside.to(states.dtype) / inside.sum(-1, keepdim=True).clamp(min=1)
+                return weights @ states
+            position = torch.where(mask, start if pool == "first" else end - 1, 0)
+            return states.gather(1, position[..., None].expand(-1, -1, states.shape[-1])) * mask[..., None]
+
+        directions = None if self.directions is None else (words(self.directions[0]), words(self.directions[1]))
+        return Encoded(tuple(words(layer) for layer in self.layers), mask, self.summary, directions)
+
+
+@dataclass(frozen=True)
+class Batch(Rows):
+    """One batch of one task."""
+
+    source: Tokens
+    spans: Tensor | None = None
+    """[B, W, 2] long: the piece range of each word; an empty range is padding."""
+    target: Tensor | Tokens | None = None
+    """[B] labels, [B, W] tags (any value at padding), or Tokens that start with BOS and end with EOS."""
+
+
+class Loss(NamedTuple):
+    """A sum and what it runs over, so that averages over accumulation, tasks and ranks are exact."""
+
+    total: Tensor
+    """The sum to minimise, a scalar."""
+    count: Tensor
+    """The number of sequences, words or tokens in it, a scalar."""
+    parts: dict[str, Tensor] = {}  # noqa: RUF012 - a NamedTuple default, never mutated
+    """Named detached sums, for the log."""

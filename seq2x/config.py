@@ -1,0 +1,142 @@
+"""Settings are data: frozen classes, read from TOML, checked, written back whole.
+
+Knows nothing of the rest of the project. A mistake names the file, the key, what was found and the nearest
+valid choice: ``ner.toml: encoder: unknown key 'layer'; did you mean 'layers'?``
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import pydantic
+import tomli_w
+
+from seq2x.errors import ConfigError, nearest
+
+
+class Config(pydantic.BaseModel):
+    """Base of every settings class: frozen, and an unknown key is an error."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def read(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
+    """Read a TOML file into ``kind``; each override is ``key.sub=value``, its value parsed as TOML."""
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a directory; a TOML file was expected") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid UTF-8 at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return parse(kind, data, str(path), overrides)
+
+
+def parse(kind: type[C], data: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> C:
+    """Check ``data`` (as TOML gives it) against ``kind``; ``source`` names its origin in messages."""
+    merged = _copy(data)
+    for override in overrides:
+        _override(merged, override)
+    try:
+        return kind.model_validate(merged)
+    except pydantic.ValidationError as error:
+        messages = [_explain(kind, problem) for problem in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {message}" for message in dict.fromkeys(messages))) from None
+
+
+def dump(config: Config) -> str:
+    """Return TOML with every setting, defaults filled in; ``None`` is left out, as TOML has no word for it."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    if not equals or not all(path):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, such as training.seed=2")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string: --set encoder.cell=gru
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override}: {part!r} is a value, not a table")
+    data[path[-1]] = parsed
+
+
+def _explain(kind: type[Config], problem: Any) -> str:
+    """One problem of pydantic's, in our words: table, key, found, expected, nearest choice."""
+    table, key = list(problem["loc"][:-1]), problem["loc"][-1] if problem["loc"] else ""
+    owner, names = _owner(kind, table)
+    where = ".".join(names)
+    at = f"{where}: " if where else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{at}unknown key {key!r}{nearest(str(key), owner)}"
+    if problem["type"] == "missing":
+        return f"{at}the key {key!r} is missing"
+    full = ".".join([*names, str(key)]) if key != "" else where
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        found = problem.get("ctx", {}).get("tag")
+        expected = [tag.strip(" '") for tag in problem.get("ctx", {}).get("expected_tags", "").split(",") if tag]
+        if found is None:
+            return f"{full}: the key 'kind' is missing{nearest('', expected)}"
+        return f"{full}: unknown kind {found!r}{nearest(found, expected)}"
+    if problem["type"] == "literal_error":
+        choices = [choice.strip(" '") for choice in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return f"{full}: found {problem['input']!r}{nearest(str(problem['input']), choices)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{full}: {message}" if problem["type"] == "value_error" else f"{full}: found {problem['input']!r}: {message}"
+
+
+def _owner(kind: Any, table: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """Follow ``table`` through the classes; return the valid keys there and the path without union tags."""
+    names: list[str] = []
+    candidates = [kind]
+    for part in table:
+        members = [member for candidate in candidates for member in _members(candidate)]
+        tagged = [member for member in members if _tag(member) == part]
+        fields = [member.model_fields[part].annotation for member in members
+                  if isinstance(member, type) and issubclass(member, Config) and part in member.model_fields]
+        if tagged and not fields:
+            candidates = tagged
+            continue
+        names.append(str(part))
+        mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
+        candidates = fields or mappings
+    valid = [field for candidate in candidates for member in _members(candidate)
+             if isinstance(member, type) and issubclass(member, Config) for field in member.model_fields]
+    return list(dict.fromkeys(valid)), names
+
+
+def _members(annotation: Any) -> Iterable[Any]:
+    """The alternatives of a union, however wrapped."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    if get_origin(annotation) is dict:
+        return [annotation]
+    if get_origin(annotation) is Literal:
+        return []
+    arguments = get_args(annotation)
+    if get_origin(annotation) in (list, tuple, Union) or arguments:
+        return [member for argument in arguments for member in _members(argument)]
+    return []
+
+
+def _tag(kind: Any) -> Any:
+    field = getattr(kind, "model_fields", {}).get("kind")
+    return None if field is None else field.default
