@@ -1,0 +1,26 @@
+"""The contract of an encoder: Tokens in, Encoded out. Knows no head."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import nn
+
+from seq2x.batch import Encoded, Tokens
+
+
+class Encoder(nn.Module):
+    """Base of every encoder."""
+
+    dims: tuple[int, ...]
+    """Width of each of ``Encoded.layers``; ``dims[0]`` is that of the embeddings."""
+    summary_width: int
+    """Width of ``Encoded.summary``."""
+    table: nn.Embedding
+    """The embedding table, for heads that tie their weights to it."""
+    causal: bool = False
+    """True where a state has seen no token to its right."""
+
+    @abstractmethod
+    def forward(self, tokens: Tokens) -> Encoded:
+        """Encode a batch: every layer [B, T, D_l]; nothing at a real position depends on padding or other rows."""

@@ -1,0 +1,44 @@
+"""The contract of a head: Encoded in; a loss, scores or predictions out. Knows no encoder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from seq2x.batch import Encoded, Loss, Pool
+
+
+class Outputs(NamedTuple):
+    """What a head chooses from."""
+
+    size: int
+    """Number of classes, of tags, or of target tokens."""
+    tags: tuple[str, ...] = ()
+    """The tags in order of their ids, where the head is a tagger."""
+    scheme: str = "none"
+    """Their scheme: decides which tag may follow which."""
+    source: nn.Embedding | None = None
+    """The encoder's embedding table, for three-way tied weights."""
+
+
+class Head(nn.Module):
+    """Base of every head. A head reads ``encoded.layers[self.layer]``."""
+
+    unit: ClassVar[Literal["sequence", "word", "token"]]
+    """What a prediction is about, and what ``Loss.count`` counts. ``Model`` hands word states to "word" heads."""
+    layer: int = -1
+    pool: Pool = "first"
+
+    @abstractmethod
+    def loss(self, encoded: Encoded, target: Any) -> Loss:
+        """Return the sum to minimise, and what it runs over."""
+
+    @abstractmethod
+    def scores(self, encoded: Encoded, target: Any) -> Tensor:
+        """Return the log-probability of each unit of a given target: [B], [B, W] or [B, S]; 0 at padding."""
+
+    @abstractmethod
+    def predict(self, encoded: Encoded) -> list[Any]:
+        """Return one prediction a row, ids only."""

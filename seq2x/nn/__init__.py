@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: the layers, which know no task."""
