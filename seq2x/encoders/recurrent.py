@@ -1,0 +1,61 @@
+"""A recurrent encoder: embeddings, then layers of LSTM, GRU or plain cells, in one or two directions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from seq2x.batch import Encoded, Tokens
+from seq2x.config import Config
+from seq2x.encoders.base import Encoder
+from seq2x.nn.dropout import VariationalDropout
+from seq2x.nn.embeddings import Embedding, EmbeddingConfig
+from seq2x.nn.recurrent import CellKind, RecurrentLayers, last_states
+
+
+class RecurrentEncoderConfig(Config):
+    """Bidirectional LSTM by default (Graves & Schmidhuber 2005)."""
+
+    kind: Literal["recurrent"] = "recurrent"
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    cell: CellKind = "lstm"
+    hidden: int = Field(256, ge=1, description="units of each direction")
+    layers: int = Field(1, ge=1)
+    bidirectional: bool = True
+    dropout: float = Field(0.0, ge=0, lt=1, description="before every layer and on the states that leave")
+
+    def build(self, size: int, characters: int | None) -> RecurrentEncoder:
+        """``size`` tokens and ``characters`` in the vocabularies."""
+        return RecurrentEncoder(self, size, characters)
+
+
+class RecurrentEncoder(Encoder):
+    """``layers`` = embeddings, then the states of each recurrent layer; ``summary`` = its last states."""
+
+    def __init__(self, config: RecurrentEncoderConfig, size: int, characters: int | None) -> None:
+        super().__init__()
+        self.embedding = Embedding(config.embedding, size, characters)
+        self.stack = RecurrentLayers(
+            config.cell, self.embedding.width, config.hidden, config.layers, config.bidirectional, config.dropout
+        )
+        self.dropout = VariationalDropout(config.dropout)
+        self.dims = (self.embedding.width, *[self.stack.width] * config.layers)
+        self.summary_width = self.stack.width
+        self.causal = not config.bidirectional
+
+    @property
+    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
+        """The embedding table."""
+        return self.embedding.table
+
+    def forward(self, tokens: Tokens) -> Encoded:
+        """Encode a batch; see :class:`seq2x.batch.Encoded`."""
+        embedded = self.embedding(tokens)
+        outputs = self.stack(embedded, tokens.mask)
+        real = tokens.mask[..., None]
+        layers = [self.dropout(torch.cat(directions, dim=-1)) * real for directions in outputs]
+        both = outputs[0] if len(outputs[0]) == 2 else None
+        return Encoded((embedded, *layers), tokens.mask, last_states(outputs[-1], tokens.mask), both)

@@ -1,0 +1,148 @@
+"""The translation head: target embeddings, a decoder, a softmax; loss, forced scores and beam search."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seq2x.batch import PAD, Encoded, Loss, Tokens
+from seq2x.config import Config
+from seq2x.heads.base import Head, Outputs
+from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig, RecurrentMemory, RecurrentState
+from seq2x.nn.coverage import coverage_loss
+from seq2x.search import Filter, Hypothesis, LengthNorm, Normaliser, beam_search
+
+UNK, BOS, EOS = 1, 2, 3
+"""Ids that every target vocabulary has (see seq2x.text.vocabulary, whose strings this room does not know)."""
+
+
+class SearchConfig(Config):
+    """How outputs are found."""
+
+    beam_size: int = Field(5, ge=1)
+    length_norm: LengthNorm = Field("gnmt", description="gnmt: ((5+|Y|)/6)^a (Wu et al. 2016); average: |Y|^a; none")
+    length_penalty: float = Field(1.0, ge=0, description="the exponent a")
+    max_length_ratio: float = Field(2.0, gt=0, description="output tokens at most: ratio * source tokens + 10")
+
+
+class TranslateHeadConfig(Config):
+    """Decoder, tied weights and label smoothing."""
+
+    kind: Literal["translate"] = "translate"
+    decoder: RecurrentDecoderConfig = RecurrentDecoderConfig()
+    tie: Literal["none", "decoder", "all"] = Field(
+        "decoder",
+        description="decoder: target embeddings are the softmax's weights (Press & Wolf 2017); all: the source's too",
+    )
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Szegedy et al. 2016")
+    layer: int = Field(-1, description="the encoder layer attended to")
+
+    def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> TranslateHead:
+        """``dims``: widths of the encoder's layers; ``outputs.size``: the target vocabulary."""
+        return TranslateHead(self, dims, summary, outputs)
+
+
+class TranslateHead(Head):
+    """Encoded source in, target tokens out."""
+
+    unit: ClassVar[Literal["token"]] = "token"
+
+    def __init__(self, config: TranslateHeadConfig, dims: tuple[int, ...], summary: int, outputs: Outputs) -> None:
+        super().__init__()
+        self.layer, self.smoothing, self.coverage = config.layer, config.label_smoothing, config.decoder.coverage
+        width = config.decoder.width
+        self.table = nn.Embedding(outputs.size, width, padding_idx=PAD)
+        nn.init.normal_(self.table.weight, std=width**-0.5)
+        with torch.no_grad():
+            self.table.weight[PAD].zero_()
+        if config.tie == "all":
+            self._tie_source(outputs, width)
+        self.decoder = config.decoder.build(dims[config.layer], summary)
+        self.output = nn.Linear(width, outputs.size)
+        nn.init.zeros_(self.output.bias)
+        if config.tie != "none":
+            self.output.weight = self.table.weight
+
+    def _tie_source(self, outputs: Outputs, width: int) -> None:
+        if outputs.source is None or outputs.source.weight.shape != (outputs.size, width):
+            found = "none" if outputs.source is None else "x".join(map(str, outputs.source.weight.shape))
+            raise ValueError(
+                f"tie = 'all' needs one joint vocabulary and equal embedding widths: "
+                f"the source table is {found}, the target's {outputs.size}x{width}"
+            )
+        self.table.weight = outputs.source.weight
+
+    def begin(self, encoded: Encoded) -> tuple[RecurrentMemory, RecurrentState]:
+        """Return memory and first state, one row a sentence."""
+        return self.decoder.begin(encoded, encoded.layers[self.layer])
+
+    def loss(self, encoded: Encoded, target: Tokens) -> Loss:
+        """Label-smoothed cross-entropy (and the coverage loss) over the real target tokens after BOS."""
+        vectors, attention, real = self._force(encoded, target)
+        gold = target.ids[:, 1:][real]
+        log_probs = F.log_softmax(self.output(vectors[real]).float(), dim=-1)  # [real tokens, V]
+        likelihood = -log_probs.gather(1, gold[:, None]).sum()
+        total = (1 - self.smoothing) * likelihood
+        if self.smoothing:
+            total = total - self.smoothing * log_probs.mean(-1).sum()
+        parts = {"nll": likelihood.detach()}
+        if self.coverage is not None and self.coverage.loss != "none" and self.coverage.weight:
+            penalty = coverage_loss(self.coverage.loss, attention.float(), encoded.mask, real)
+            parts["coverage"] = penalty.detach()
+            total = total + self.coverage.weight * penalty
+        return Loss(total, real.sum(), parts)
+
+    def scores(self, encoded: Encoded, target: Tokens) -> Tensor:
+        """Return the log-probability of each target token after BOS, [B, S - 1], 0 at padding."""
+        vectors, _, real = self._force(encoded, target)
+        log_probs = F.log_softmax(self.output(vectors).float(), dim=-1)
+        return log_probs.gather(2, target.ids[:, 1:, None])[..., 0] * real
+
+    def _force(self, encoded: Encoded, target: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        memory, state = self.begin(encoded)
+        vectors, attention, _ = self.decoder.advance(memory, state, self.table(target.ids[:, :-1]))
+        return vectors, attention, target.mask[:, 1:]
+
+    def step(
+        self, memory: RecurrentMemory, state: RecurrentState, tokens: Tensor
+    ) -> tuple[Tensor, Tensor | None, RecurrentState]:
+        """One search step, as :data:`seq2x.search.Step` describes it."""
+        vectors, attention, state = self.decoder.advance(memory, state, self.table(tokens)[:, None])
+        return F.log_softmax(self.output(vectors[:, 0]).float(), dim=-1), attention[:, 0], state
+
+    def predict(
+        self,
+        encoded: Encoded,
+        config: SearchConfig = SearchConfig(),  # noqa: B008 - frozen
+        *,
+        filters: tuple[Filter, ...] = (),
+        n_best: int = 1,
+        attention: bool = False,
+    ) -> list[list[Hypothesis]]:
+        """Return the ``n_best`` hypotheses of each row, best first; each row's length limit is its own source's."""
+        memory, state = self.begin(encoded)
+        limits = (encoded.mask.sum(1) * config.max_length_ratio).long() + 10
+        return beam_search(
+            self.step,
+            memory,
+            state,
+            limits,
+            config.beam_size,
+            bos=BOS,
+            eos=EOS,
+            normalise=Normaliser(config.length_norm, config.length_penalty),
+            filters=(_never_special, *filters),
+            n_best=n_best,
+            attention=attention,
+        )
+
+
+def _never_special(log_probs: Tensor, tokens: Tensor) -> Tensor:  # noqa: ARG001 - a search.Filter
+    """Padding and a second beginning are no output."""
+    forbidden = torch.zeros(log_probs.shape[1], dtype=torch.bool, device=log_probs.device)
+    forbidden[[PAD, BOS]] = True
+    return log_probs.masked_fill(forbidden, -torch.inf)

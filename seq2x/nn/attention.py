@@ -1,0 +1,108 @@
+"""Attention of decoder states over a memory of source states, with room for coverage in the score.
+
+Knows no task. Keys are projected once a sentence. Coverage reaches every kind in the same way, as a term beside the
+keys: e_tj = score(h_t, k_j + W3 c_tj), which for additive attention is Tu et al. 2016 and See et al. 2017 to the letter,
+v' tanh(W1 h_t + W2 s_j + W3 c_tj), and for the products h_t' (W s_j + W3 c_tj).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from seq2x.config import Config
+
+
+class AdditiveAttentionConfig(Config):
+    """v' tanh(W1 h_t + W2 s_j) (Bahdanau et al. 2015, appendix A.1.2)."""
+
+    kind: Literal["additive"] = "additive"
+    width: int = Field(256, ge=1)
+
+    def build(self, query: int, memory: int, features: int) -> AdditiveAttention:
+        """``query`` and ``memory`` widths; ``features`` of coverage a source position, 0 = none."""
+        return AdditiveAttention(self.width, query, memory, features)
+
+
+class MultiplicativeAttentionConfig(Config):
+    """h_t' W s_j, "general" (Luong et al. 2015, equation 8); scaled by 1/sqrt(width of h) as Vaswani et al. 2017."""
+
+    kind: Literal["multiplicative"] = "multiplicative"
+    scaled: bool = True
+
+    def build(self, query: int, memory: int, features: int) -> ProductAttention:
+        """``query`` and ``memory`` widths; ``features`` of coverage a source position, 0 = none."""
+        return ProductAttention(query, memory, features, scaled=self.scaled, projected=True)
+
+
+class DotAttentionConfig(Config):
+    """h_t' s_j (Luong et al. 2015, equation 8): needs a decoder as wide as the encoder's states."""
+
+    kind: Literal["dot"] = "dot"
+    scaled: bool = False
+
+    def build(self, query: int, memory: int, features: int) -> ProductAttention:
+        """``query`` and ``memory`` widths; ``features`` of coverage a source position, 0 = none."""
+        if query != memory:
+            raise ValueError(f"dot attention needs equal widths; the decoder has {query}, the encoder {memory}")
+        return ProductAttention(query, memory, features, scaled=self.scaled, projected=False)
+
+
+AttentionConfig = Annotated[
+    AdditiveAttentionConfig | MultiplicativeAttentionConfig | DotAttentionConfig, Field(discriminator="kind")
+]
+
+
+class AdditiveAttention(nn.Module):
+    """Scores by a small network."""
+
+    def __init__(self, width: int, query: int, memory: int, features: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(query, width, bias=False)
+        self.key = nn.Linear(memory, width)
+        self.feature = nn.Linear(features, width, bias=False) if features else None
+        self.score = nn.Linear(width, 1, bias=False)
+
+    def keys(self, states: Tensor) -> Tensor:
+        """Project the memory once: [B, T, D] -> [B, T, A]."""
+        projected: Tensor = self.key(states)
+        return projected
+
+    def forward(self, query: Tensor, keys: Tensor, mask: Tensor, features: Tensor | None) -> Tensor:
+        """``query`` [B, K, H], ``keys`` [B, T, A], ``mask`` [B, T], ``features`` [B, K, T, F] -> weights [B, K, T]."""
+        sum_ = self.query(query)[:, :, None] + keys[:, None]  # [B, K, T, A]
+        if self.feature is not None:
+            assert features is not None
+            sum_ = sum_ + self.feature(features)
+        return masked_softmax(self.score(sum_.tanh())[..., 0], mask[:, None])
+
+
+class ProductAttention(nn.Module):
+    """Scores by a product, with or without a matrix of its own."""
+
+    def __init__(self, query: int, memory: int, features: int, *, scaled: bool, projected: bool) -> None:
+        super().__init__()
+        self.key = nn.Linear(memory, query, bias=False) if projected else None
+        self.feature = nn.Linear(features, query, bias=False) if features else None
+        self.scale = query**-0.5 if scaled else 1.0
+
+    def keys(self, states: Tensor) -> Tensor:
+        """Project the memory once: [B, T, D] -> [B, T, H]."""
+        return states if self.key is None else self.key(states)
+
+    def forward(self, query: Tensor, keys: Tensor, mask: Tensor, features: Tensor | None) -> Tensor:
+        """``query`` [B, K, H], ``keys`` [B, T, H], ``mask`` [B, T], ``features`` [B, K, T, F] -> weights [B, K, T]."""
+        scores = query @ keys.transpose(1, 2)
+        if self.feature is not None:
+            assert features is not None
+            # h' (W3 c_j) = (W3' h)' c_j: the features never grow to the width of the keys
+            scores = scores + (features * (query @ self.feature.weight)[:, :, None]).sum(-1)
+        return masked_softmax(scores * self.scale, mask[:, None])
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last dimension, exactly 0 where ``mask`` is False; float32 inside under autocast."""
+    return torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
