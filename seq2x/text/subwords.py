@@ -1,0 +1,161 @@
+"""SentencePiece: text to pieces of words and back.
+
+Knows no task. Byte fallback spells what the pieces cannot, so that nothing is unknown.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import sentencepiece
+from pydantic import Field, model_validator
+
+from seq2x.config import Config
+from seq2x.errors import ConfigError, DataError, RunError
+from seq2x.text.processor import Encoding
+from seq2x.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK
+
+# The trainer leaves out every line that holds one of these (it marks boundaries and unknowns with them).
+_RESERVED = str.maketrans({"\t": " ", "\u2585": " "})
+# 2**32 - 1 is SentencePiece's word for "no seed".
+_SEEDS = 2**32 - 1
+
+
+class SubwordsConfig(Config):
+    """Pieces of words, learnt from the text (BPE: Sennrich et al. 2016; unigram: Kudo 2018)."""
+
+    kind: Literal["subwords"] = "subwords"
+    size: int = Field(32000, ge=5, description="pieces in all, the four specials and the 256 bytes included")
+    model: Literal["bpe", "unigram"] = "bpe"
+    joint: bool = Field(True, description="translation: one model learnt from both sides; false: one a side")
+    dropout: float = Field(0.0, ge=0, lt=1, description="BPE-dropout in training (Provilkov et al. 2020), often 0.1")
+    byte_fallback: bool = Field(True, description="spell unknown characters in bytes; nothing is unknown")
+    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = Field(
+        "nmt_nfkc", description="identity keeps every character and blank; _cf also folds the case"
+    )
+    character_coverage: float = Field(0.9995, ge=0.98, le=1, description="share of characters that become pieces")
+
+    @model_validator(mode="after")
+    def _dropout_is_of_bpe(self) -> SubwordsConfig:
+        if self.dropout and self.model != "bpe":
+            raise ValueError(f"dropout = {self.dropout} drops merges of BPE; model = {self.model!r} has none")
+        return self
+
+    def learn(self, texts: Iterable[str | Sequence[str]]) -> Subwords:
+        """Learn the pieces. Each item is raw text or a list of words; the same items give the same model.
+
+        Raises ConfigError, with the nearest number that works, for a ``size`` that the text cannot give.
+        """
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=_lines(texts), model_writer=model, model_type=self.model, vocab_size=self.size,
+                character_coverage=self.character_coverage, byte_fallback=self.byte_fallback,
+                normalization_rule_name=self.normalization,
+                remove_extra_whitespaces=self.normalization != "identity",
+                max_sentence_length=2**30,  # bytes; the default would leave out long lines without a word
+                pad_id=PAD, unk_id=UNK, bos_id=BOS, eos_id=EOS,
+                pad_piece=SPECIALS[PAD], unk_piece=SPECIALS[UNK], bos_piece=SPECIALS[BOS], eos_piece=SPECIALS[EOS],
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise self._explain(str(error)) from None
+        return Subwords(model.getvalue(), self.dropout)
+
+    def load(self, directory: Path, name: str) -> Subwords:
+        """Read ``name``.model; a missing or damaged file is a RunError."""
+        path = Path(directory) / f"{name}.model"
+        try:
+            return Subwords(path.read_bytes(), self.dropout)
+        except FileNotFoundError:
+            raise RunError(f"{path}: no such file; a SentencePiece model was expected") from None
+        except (RuntimeError, ValueError) as error:
+            raise RunError(f"{path}: not a SentencePiece model of seq2x: {error}") from None
+
+    def _explain(self, message: str) -> Exception:
+        """The trainer's message in our words."""
+        if most := re.search(r"Vocabulary size too high .* <= (\d+)", message):
+            return ConfigError(f"text: size = {self.size} is more pieces than this text gives; "
+                               f"the largest possible size is {most[1]}")
+        if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+            return ConfigError(f"text: size = {self.size} is too small for the characters of this text; "
+                               f"the smallest possible size is {least[1]}")
+        if "sentences_.empty()" in message:
+            return DataError("there is no text to learn subwords from")
+        return ConfigError(f"text: SentencePiece could not learn from this text: {message}")
+
+
+class Subwords:
+    """A SentencePiece model as a processor. Ids: ``<pad>`` 0, ``<unk>`` 1, ``<s>`` 2, ``</s>`` 3, then pieces.
+
+    With identity normalisation and byte fallback, ``decode(encode(text).ids) == text`` for every text without
+    U+2581, which is SentencePiece's own sign for a blank.
+    """
+
+    character_size = None
+
+    def __init__(self, model: bytes, dropout: float = 0.0) -> None:
+        """``model`` is the content of a .model file; RuntimeError or ValueError if it is not one of ours."""
+        if not model:
+            raise ValueError("the file is empty")
+        self.model = model
+        self.dropout = dropout
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        ids = tuple(getattr(self._processor, f"{name}_id")() for name in ("pad", "unk", "bos", "eos"))
+        if ids != (PAD, UNK, BOS, EOS):
+            raise ValueError(f"pad, unk, bos and eos have the ids {ids}; expected {(PAD, UNK, BOS, EOS)}")
+
+    @property
+    def size(self) -> int:
+        """The number of pieces, specials and bytes included."""
+        return int(self._processor.get_piece_size())
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The pieces; the position is the id."""
+        return tuple(self._processor.id_to_piece(number) for number in range(self.size))
+
+    def encode(self, text: str, sample: int | None = None) -> Encoding:
+        """Encode raw text; with ``sample`` and a dropout, merges are dropped as that seed says."""
+        return Encoding([*self._encode([text], sample)[0], EOS])
+
+    def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:
+        """Encode each word by itself, as it would stand between blanks."""
+        ids: list[int] = []
+        spans = []
+        for pieces in self._encode(words, sample):
+            start = len(ids)
+            ids.extend(pieces or [UNK])  # a word of nothing but, say, a zero-width blank
+            spans.append((start, len(ids)))
+        return Encoding([*ids, EOS], spans)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Join pieces to text; bytes that are no UTF-8 become U+FFFD."""
+        return str(self._processor.decode([number for number in ids if number >= len(SPECIALS)]))
+
+    def save(self, directory: Path, name: str) -> None:
+        """Write ``name``.model."""
+        (Path(directory) / f"{name}.model").write_bytes(self.model)
+
+    def _encode(self, texts: Sequence[str], sample: int | None) -> list[list[int]]:
+        valid = [_valid(text) for text in texts]
+        if sample is None or not self.dropout:
+            return [self._processor.encode(text) for text in valid]
+        # The sampler's state is global and cannot be read or kept: each example sets it anew from its own seed.
+        sentencepiece.set_random_generator_seed(sample % _SEEDS)
+        return [self._processor.encode(text, enable_sampling=True, alpha=self.dropout, nbest_size=-1)
+                for text in valid]
+
+
+def _lines(texts: Iterable[str | Sequence[str]]) -> Iterator[str]:
+    for item in texts:
+        yield _valid(item if isinstance(item, str) else " ".join(item)).translate(_RESERVED)
+
+
+def _valid(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot write, as question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,192 @@
+"""Words as tokens, spelt by their characters if wished; and the default splitter of raw text into words.
+
+Knows no task and no language, except for the short forms of English.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from seq2x.config import Config
+from seq2x.errors import DataError
+from seq2x.text.processor import Encoding
+from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
+
+
+class WordsConfig(Config):
+    """Whole words; what is rarer than ``min_count`` or beyond ``size`` is unknown."""
+
+    kind: Literal["words"] = "words"
+    size: int | None = Field(None, ge=5, description="words in all, the four specials included")
+    min_count: int = Field(1, ge=1)
+    lowercase: bool = False
+    digits: bool = Field(False, description="read every digit as 0")
+    characters: bool = Field(False, description="give each word's characters too, as written")
+
+    def learn(self, texts: Iterable[str | Sequence[str]]) -> Words:
+        """Count words and characters. Each item is raw text, split by :func:`split`, or a list of words."""
+        counts = Counter(word for item in texts for word in _words(item) if storable(word))
+        if not counts:
+            raise DataError("there is no text to learn words from")
+        keys: Counter[str] = Counter()
+        spelt: Counter[str] = Counter()
+        for word, count in counts.items():
+            keys[self._key(word)] += count
+            for character in word:
+                spelt[character] += count
+        vocabulary = Vocabulary.build(keys, size=self.size, min_count=self.min_count)
+        return self._processor(vocabulary, Vocabulary.build(spelt) if self.characters else None)
+
+    def load(self, directory: Path, name: str) -> Words:
+        """Read ``name``.vocabulary.txt and, with characters, ``name``.characters.txt; RunError where one is missing."""
+        directory = Path(directory)
+        vocabulary = Vocabulary.load(directory / f"{name}.vocabulary.txt")
+        characters = Vocabulary.load(directory / f"{name}.characters.txt") if self.characters else None
+        return self._processor(vocabulary, characters)
+
+    def _processor(self, vocabulary: Vocabulary, characters: Vocabulary | None) -> Words:
+        return Words(vocabulary, characters, lowercase=self.lowercase, digits=self.digits)
+
+    def _key(self, word: str) -> str:
+        return _key(word, self.lowercase, self.digits)
+
+
+class Words:
+    """Word vocabularies as a processor: one token a word."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, characters: Vocabulary | None = None, *,
+        lowercase: bool = False, digits: bool = False,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.characters = characters
+        self.lowercase = lowercase
+        self.digits = digits
+
+    @property
+    def size(self) -> int:
+        """The number of words, specials included."""
+        return len(self.vocabulary)
+
+    @property
+    def character_size(self) -> int | None:
+        """The number of characters, specials included, if words are spelt."""
+        return None if self.characters is None else len(self.characters)
+
+    def encode(self, text: str, sample: int | None = None) -> Encoding:
+        """Split raw text with :func:`split` and encode the words."""
+        return self.encode_words(_words(text), sample)._replace(spans=None)
+
+    def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
+        """Encode words as they are; each is one token."""
+        ids = [self.vocabulary.id(_key(word, self.lowercase, self.digits)) for word in words]
+        characters = None
+        if self.characters is not None:
+            characters = [[self.characters.id(character) for character in word] or [UNK] for word in words]
+            characters.append([UNK])  # EOS is spelt by no character, and no list may be empty
+        return Encoding([*ids, EOS], [(number, number + 1) for number in range(len(ids))], characters)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Join the words by blanks."""
+        return " ".join(self.vocabulary.entry(number) for number in ids if number >= len(SPECIALS))
+
+    def save(self, directory: Path, name: str) -> None:
+        """Write ``name``.vocabulary.txt and, if words are spelt, ``name``.characters.txt."""
+        directory = Path(directory)
+        self.vocabulary.save(directory / f"{name}.vocabulary.txt")
+        if self.characters is not None:
+            self.characters.save(directory / f"{name}.characters.txt")
+
+
+def _words(item: str | Sequence[str]) -> Sequence[str]:
+    return [word.text for word in split(item)] if isinstance(item, str) else item
+
+
+def _key(word: str, lowercase: bool, digits: bool) -> str:
+    """The word as the vocabulary knows it."""
+    if lowercase:
+        word = word.lower()
+    return re.sub(r"\d", "0", word) if digits else word
+
+
+class Word(NamedTuple):
+    """A word and where it stands: ``text == whole[start:end]``."""
+
+    text: str
+    start: int
+    end: int
+
+
+_MARK = "\u0301"  # stands for whatever clings to the character before it: accents, vowel signs, emoji modifiers
+_JOINER = "\u200d"
+_IN_WORD = rf"[\w{_MARK}{_JOINER}]"
+_QUOTE = r"['\u2019]"
+_IN_ADDRESS = r"""[^\s<>"]*[^\s<>".,;:!?'\u2019\u201d)\]}]"""  # no punctuation at the end: it belongs to the sentence
+_UNIT = rf"""(?:
+    [^\W\d_]{{1,2}}\.(?:[^\W\d_]\.){{1,8}}(?!{_IN_WORD})  # U.S.  e.g.  Ph.D.
+  | {_IN_WORD}+(?:(?<=\d)[.,:/](?=\d){_IN_WORD}+)*        # word  3.14  1,000  10:30  v1.2
+)"""
+_TOKEN = re.compile(
+    rf"""
+    (?i:https?://|ftp://|www\.){_IN_ADDRESS}
+  | \w[\w.+-]{{0,63}}@\w[\w-]{{0,62}}(?:\.\w[\w-]{{0,62}}){{1,8}}                             # e-mail
+  | (?:\w[\w-]{{0,62}}\.){{1,4}}(?i:com|org|net|edu|gov|io)(?!{_IN_WORD})(?:/{_IN_ADDRESS})?  # amazon.com
+  | (?:Mr|Mrs|Ms|Messrs|Dr|Prof|St|vs)\.(?=\s+\w)
+  | (?P<word>{_UNIT}(?:[-\u2010\u2011'\u2019&]{_UNIT})*)                                      # O'Brien  AT&T
+  | ''|``|\.{{2,}}|-{{2,}}
+  | (?i:{_QUOTE}(?:s|m|d|ll|re|ve))(?!{_IN_WORD})                                             # John 's
+  | [\U0001F1E6-\U0001F1FF]{{2}}                                                              # a flag
+  | [^\w\s]{_MARK}*(?:{_JOINER}[^\w\s]{_MARK}*)*
+    """,
+    re.VERBOSE,
+)
+_SHORT_FORM = re.compile(rf"(?i:(?<={_IN_WORD})n{_QUOTE}t|{_QUOTE}(?:s|m|d|ll|re|ve))$")
+
+
+def split(text: str) -> list[Word]:
+    """Split raw text into words with their character offsets; only blanks and control characters are left out.
+
+    Punctuation stands apart; numbers (3.14, 1,000), abbreviations (U.S.), hyphenated words, addresses of the web and
+    of mail stay whole; n't, 's and their like stand apart from their word. Accents, vowel signs and emoji
+    modifiers stay with their character. Scripts that write no blanks between words are not segmented. Splitting the
+    result joined by blanks gives the same words again, so text that is already split stays as it is.
+    """
+    # The pattern reads a shape of the same length, since Python's \w knows no combining marks.
+    shape = text if text.isascii() and text.isprintable() else "".join(map(_shape, text))
+    words = []
+    for match in _TOKEN.finditer(shape):
+        start = match.start()
+        for end in _ends(shape, match):
+            words.append(Word(text[start:end], start, end))
+            start = end
+    return words
+
+
+def _ends(shape: str, match: re.Match[str]) -> list[int]:
+    """Where the words in a token end: shouldn't've is should, n't, 've."""
+    ends = [match.end()]
+    while match["word"]:
+        short = _SHORT_FORM.search(shape, max(match.start(), ends[-1] - len("n't")), ends[-1])
+        if short is None or short.start() == match.start():
+            break
+        ends.append(short.start())
+    return ends[::-1]
+
+
+@cache
+def _shape(character: str) -> str:
+    """The character as the pattern reads it: marks, blanks, or itself."""
+    category = unicodedata.category(character)
+    if character in "\u200b\ufeff" or category == "Cc":
+        return " "
+    if character != _JOINER and (category[0] == "M" or category == "Cf" or "\U0001f3fb" <= character <= "\U0001f3ff"):
+        return _MARK
+    return character
