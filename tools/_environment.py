@@ -43,7 +43,7 @@ def main(tool: Callable[[Sequence[str]], int]) -> None:
             stream.reconfigure(errors="replace", line_buffering=True)  # a console that knows no umlauts still works
     try:
         sys.exit(tool(sys.argv[1:]))
-    except ToolError as error:
+    except (ToolError, OSError) as error:
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)

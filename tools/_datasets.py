@@ -1,0 +1,180 @@
+"""The data sets of the recipes: where they are published, how that form becomes the files used here, their sha256.
+
+Knows nothing of the library. A set more is one entry of `SETS` and, where its public form differs, one function.
+What is pinned is the sha256 of each file's content, unpacked: the bytes of a .gz depend on the zlib that wrote it.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from _environment import ROOT, ToolError, say
+from _files import building, download, sha256_of, write_bytes
+
+Converter = Callable[[Mapping[str, Path]], dict[str, bytes]]  # downloaded file name -> content of each file to write
+
+
+class DataSet(NamedTuple):
+    """One public data set. ``urls``: what to fetch, by the name it is kept under; ``files``: name -> sha256."""
+
+    title: str
+    licence: str
+    urls: Mapping[str, str]
+    convert: Converter
+    files: Mapping[str, str]
+
+
+def members_of_zip(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """Every .txt file of a zip but its README, each as NAME.txt.gz; lines end at \\n, with no blank before it."""
+    (path,) = downloads.values()
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".txt") and "readme" not in name.lower()]
+        return {name.rpartition("/")[2] + ".gz": _lines(archive.read(name)) for name in names}
+
+
+def labelled_questions(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """`COARSE:fine question` in Latin-1, as `label TAB question` in UTF-8: once with COARSE:fine, once with COARSE."""
+    out: dict[str, bytes] = {}
+    for name, path in downloads.items():
+        coarse, fine = [], []
+        text = _lines(path.read_bytes(), "latin-1").decode("utf-8")
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+            label, blank, question = line.partition(" ")
+            if not blank or ":" not in label:
+                raise ToolError(f"{path}, line {number}: found {line!r}, expected COARSE:fine and a question")
+            fine.append(f"{label}\t{question}\n")
+            coarse.append(f"{label.partition(':')[0]}\t{question}\n")
+        split = "train" if name.startswith("train") else "test"
+        out[f"{split}.coarse.tsv"] = "".join(coarse).encode()
+        out[f"{split}.fine.tsv"] = "".join(fine).encode()
+    return out
+
+
+def as_published(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """The same names with the same content; .gz files are packed again, with a zero time stamp."""
+    return {name: gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
+            for name, path in downloads.items()}
+
+
+def _lines(content: bytes, encoding: str = "utf-8") -> bytes:
+    text = content.decode(encoding).replace("\r\n", "\n")
+    return "\n".join(line.rstrip(" \t") for line in text.split("\n")).encode("utf-8")
+
+
+MULTI30K = {
+    "test_2016_flickr.de.gz": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
+    "test_2016_flickr.en.gz": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
+    "test_2016_flickr.fr.gz": "cb3160d69b002bb638e66cc7612fcd56cb0af82eadc9c142dedc438afb885ef6",
+    "test_2017_flickr.de.gz": "c3078bc3b36808bf9d20eb2347ed6137016179ef59ec0d2b9b8ecc3fb2880081",
+    "test_2017_flickr.en.gz": "ce1450ddc5ab0834502579d77a170849952e15a2938b34cc503bdc25ebb4fb98",
+    "test_2017_flickr.fr.gz": "6f3764e31dac41e9455e612958bcfd4e877c5e15cd66df2c2b2be6d9bd83e5b6",
+    "test_2017_mscoco.de.gz": "58277df3c75f92f7145a11b910b553d1cf82c439249d4dc237c899609eafac22",
+    "test_2017_mscoco.en.gz": "43051fdfa86fd5395182e718a94ca67b1b227b9f7c79596ff0f6b813216981d2",
+    "test_2017_mscoco.fr.gz": "39cde3f43f32b0a6bf29ce4917a46329ff32e53070c2fac87506695a740ae0a0",
+    "train.de.gz": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
+    "train.en.gz": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
+    "train.fr.gz": "5925a3c18f1587b6b54b87743106e6e8ab93618edb6f65d19eac0621f853a10d",
+    "val.de.gz": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
+    "val.en.gz": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
+    "val.fr.gz": "5304e444d842e962b2dda4d816b70b22a1765b15401642b7ca37a67477e708dc",
+}
+
+SETS: Mapping[str, DataSet] = {
+    "conll2000": DataSet(
+        "CoNLL-2000 chunking, English",
+        "none stated (from the Wall Street Journal, distributed by the shared task; research use)",
+        {"conll2000.zip": "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages/corpora/conll2000.zip"},
+        members_of_zip,
+        {
+            "train.txt.gz": "82033cd7a72b209923a98007793e8f9de3abc1c8b79d646c50648eb949b87cea",
+            "test.txt.gz": "73b7b1e565fa75a1e22fe52ecdf41b6624d6f59dacb591d44252bf4d692b1628",
+        },
+    ),
+    "trec": DataSet(
+        "TREC question classification, English",
+        "none stated (Cognitive Computation Group; research use)",
+        {name: f"https://cogcomp.seas.upenn.edu/Data/QA/QC/{name}" for name in ("train_5500.label", "TREC_10.label")},
+        labelled_questions,
+        {
+            "train.coarse.tsv": "0c35c0ad80b2667b10ce8f0beab4e4e6aa72e13bbc3c6b3ffcb10def7fb6428b",
+            "train.fine.tsv": "4428b0118135b9122ac9671f66fe7fd45c61b08beacb591ddbdc2a1a09ea5834",
+            "test.coarse.tsv": "bc8b9b5aaa3617167b8ff2a5a7028bb7e8a8fb0fc06162a7db9b15566cc0424d",
+            "test.fine.tsv": "362f949499f30ea9c006498007971397ad6c9a46c75d598ce7b5729673785de3",
+        },
+    ),
+    "multi30k": DataSet(
+        "Multi30k task 1: image captions, English, German, French",
+        "no open licence (Flickr30k terms: non-commercial research and education)",
+        {name: f"https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/{name}" for name in MULTI30K},
+        as_published,
+        MULTI30K,
+    ),
+}
+
+
+def folder_of_data() -> Path:
+    """`$SEQ2X_DATA`, or `.data` in the project where it is not set."""
+    return Path(os.environ.get("SEQ2X_DATA") or ROOT / ".data").expanduser().resolve()
+
+
+def state(data_set: DataSet, folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the set's files that are missing in ``folder``, and of those whose content is not as pinned."""
+    missing = [name for name in data_set.files if not (folder / name).exists()]
+    wrong = [name for name, expected in data_set.files.items() if name not in missing
+             and _sha256_or_damage(folder / name) != expected]
+    return missing, wrong
+
+
+def get(name: str, data_set: DataSet, data: Path) -> Path:
+    """Return the folder of a set, fetching, converting and checking what is not there yet."""
+    folder = data / name
+    missing, wrong = state(data_set, folder)
+    if wrong:
+        raise ToolError(f"{folder / wrong[0]} is not the file it should be (its sha256 differs); move it away and "
+                        "start the command again")
+    if not missing:
+        say(f"{name}: already in {folder} ({len(data_set.files)} files, sha256 as pinned)")
+        return folder
+    say(f"{name}: {data_set.title}. Licence: {data_set.licence}")
+    downloads = {}
+    for file, url in data_set.urls.items():
+        path = data / ".downloads" / name / file
+        if not path.exists():
+            download(url, path)
+        downloads[file] = path
+    content = _convert(name, data_set, downloads)
+    with building(folder) as partial:
+        for file in data_set.files:
+            write_bytes(partial / file, content[file])
+    say(f"{name}: {len(data_set.files)} files in {folder}, sha256 as pinned")
+    return folder
+
+
+def _convert(name: str, data_set: DataSet, downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    where = next(iter(downloads.values())).parent
+    try:
+        content = data_set.convert(downloads)
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ToolError(f"{name}: what lies in {where} is not what was published there ({error}); delete it and "
+                        "start the command again") from None
+    for file, expected in data_set.files.items():
+        found = hashlib.sha256(content.get(file, b"")).hexdigest()
+        if found != expected:
+            raise ToolError(f"{name}: {file} would have the sha256 {found}, expected {expected}: what lies in {where} "
+                            "has changed since it was pinned, or was cut short. Delete it and start the command again.")
+    return content
+
+
+def _sha256_or_damage(path: Path) -> str:
+    try:
+        return sha256_of(path, unpacked=True)
+    except (OSError, EOFError, zlib.error):
+        return "damaged"
