@@ -1,0 +1,18 @@
+"""Encoders: Tokens in, Encoded out. The union below is the whole list of choices."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from seq2x.encoders.base import Encoder
+from seq2x.encoders.convolution import ConvolutionEncoderConfig
+from seq2x.encoders.recurrent import RecurrentEncoderConfig
+from seq2x.encoders.transformer import TransformerEncoderConfig
+
+EncoderConfig = Annotated[
+    RecurrentEncoderConfig | ConvolutionEncoderConfig | TransformerEncoderConfig, Field(discriminator="kind")
+]
+
+__all__ = ["ConvolutionEncoderConfig", "Encoder", "EncoderConfig", "RecurrentEncoderConfig", "TransformerEncoderConfig"]

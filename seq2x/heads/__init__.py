@@ -1,0 +1,16 @@
+"""Heads: Encoded in; a loss, scores or predictions out. The union below is the whole list of choices."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from seq2x.heads.base import Head, Outputs
+from seq2x.heads.classify import ClassifyHeadConfig
+from seq2x.heads.tag import TagHeadConfig
+from seq2x.heads.translate import SearchConfig, TranslateHeadConfig
+
+HeadConfig = Annotated[ClassifyHeadConfig | TagHeadConfig | TranslateHeadConfig, Field(discriminator="kind")]
+
+__all__ = ["ClassifyHeadConfig", "Head", "HeadConfig", "Outputs", "SearchConfig", "TagHeadConfig", "TranslateHeadConfig"]

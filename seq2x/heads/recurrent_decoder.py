@@ -94,8 +94,8 @@ class RecurrentDecoder(nn.Module):
         """``embedded`` [N, S, E] -> (vectors [N, S, E], attention [N, S, T], the state after S steps)."""
         gates = self.cells[0].input(self.dropout(embedded))  # one product for all steps
         vectors, weights = [], []
-        for position in range(embedded.shape[1]):
-            state, attention = self._step(memory, state, gates[:, position])
+        for step in gates.unbind(1):  # whose gradient is one stack, where indexing would fill S tensors with zeros
+            state, attention = self._step(memory, state, step)
             vectors.append(state.context)
             weights.append(attention)
         return torch.stack(vectors, 1), torch.stack(weights, 1), state

@@ -14,6 +14,7 @@ from seq2x.config import Config
 from seq2x.heads.base import Head, Outputs
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig, RecurrentMemory, RecurrentState
 from seq2x.nn.coverage import coverage_loss
+from seq2x.nn.losses import cross_entropy
 from seq2x.search import Filter, Hypothesis, LengthNorm, Normaliser, beam_search
 
 UNK, BOS, EOS = 1, 2, 3
@@ -84,11 +85,7 @@ class TranslateHead(Head):
         """Label-smoothed cross-entropy (and the coverage loss) over the real target tokens after BOS."""
         vectors, attention, real = self._force(encoded, target)
         gold = target.ids[:, 1:][real]
-        log_probs = F.log_softmax(self.output(vectors[real]).float(), dim=-1)  # [real tokens, V]
-        likelihood = -log_probs.gather(1, gold[:, None]).sum()
-        total = (1 - self.smoothing) * likelihood
-        if self.smoothing:
-            total = total - self.smoothing * log_probs.mean(-1).sum()
+        total, likelihood = cross_entropy(self.output(vectors[real]), gold, self.smoothing)
         parts = {"nll": likelihood.detach()}
         if self.coverage is not None and self.coverage.loss != "none" and self.coverage.weight:
             penalty = coverage_loss(self.coverage.loss, attention.float(), encoded.mask, real)

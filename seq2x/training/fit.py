@@ -98,8 +98,8 @@ class Display(Protocol):
 Stream = Callable[[int, int], Iterator[tuple[tuple[int, int], str, Batch]]]
 """(epoch, batch) -> endless ((epoch, batch) of the NEXT batch, task, batch) from that position on."""
 
-Save = Callable[[State, bool], None]
-"""(state, whether the model now holds the best weights so far, to be kept as well)."""
+Save = Callable[[State, dict[str, Tensor] | None], None]
+"""(state, the weights to keep where they are the best so far, else None)."""
 
 
 def fit(
@@ -124,7 +124,7 @@ def fit(
     if state is not None:
         engine.restore(state)
     progress, began = engine.progress, time.monotonic() - engine.progress.seconds
-    progress.done = ""
+    progress.done = _limit(progress, config) or _stale(progress, config) if progress.step else ""
     model.train()
     batches = stream(progress.epoch, progress.batch)
     with _interruptible() as interrupted:
@@ -142,10 +142,10 @@ def fit(
                 progress.seconds = time.monotonic() - began
                 progress.done = progress.done or _stale(progress, config)
                 display.evaluated(progress, score, improved)
-                save(engine.state(), improved)
+                save(engine.state(), engine.weights() if improved else None)
             if interrupted and not progress.done:
                 progress.done = "interrupted"
-                save(engine.state(), False)
+                save(engine.state(), None)
     return progress
 
 
@@ -232,6 +232,12 @@ class _Engine:
     def averaged(self) -> AbstractContextManager[None]:
         """Inside, the model holds the weights that are evaluated and kept."""
         return nullcontext() if self.average is None else self.average.applied()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that are evaluated and kept, by name."""
+        if self.average is not None:
+            return self.average.state()
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
 
     def judge(self, score: Score) -> bool:
         """Count the evaluation; return whether it is the best."""

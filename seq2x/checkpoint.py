@@ -1,0 +1,187 @@
+"""The run directory: what is in it, written whole or not at all, checked when read. Nothing in it is pickled.
+
+    runs/NAME/
+      config.toml           every setting, defaults filled in
+      source.model ...      SentencePiece model(s), plain-text vocabularies, labels.TASK.txt (line number = id)
+      weights.safetensors   the best weights; tensors only
+      resume/               everything that going on needs; may be deleted
+      metrics.jsonl         one line an evaluation
+      README.md             the model card
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seq2x import config as settings_file
+from seq2x.errors import RunError, nearest
+from seq2x.model import Model
+from seq2x.settings import RunConfig, build_model
+from seq2x.text import Processor, Vocabulary
+
+CONFIG, WEIGHTS, METRICS, CARD = "config.toml", "weights.safetensors", "metrics.jsonl", "README.md"
+STATE = "resume/state.safetensors"
+FORMAT = "1"
+"""Of the run directory; grows when a reader of today could not read what is written."""
+
+
+class Loaded(NamedTuple):
+    """A run, ready to use."""
+
+    config: RunConfig
+    model: Model
+    source: Processor
+    target: Processor | None
+    labels: dict[str, Vocabulary]
+
+
+def load(directory: str | Path, device: str = "cpu") -> Loaded:
+    """Read a run directory; RunError says what is missing or damaged."""
+    directory = Path(directory)
+    config = read_config(directory)
+    source, target = load_text(directory, config)
+    labels = load_labels(directory, config)
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: the caller's random state stays
+        model = build_model(config, source, target, labels)
+    load_weights(model, directory / WEIGHTS)
+    return Loaded(config, model.to(device).eval(), source, target, labels)
+
+
+def read_config(directory: Path) -> RunConfig:
+    """Read config.toml of a run directory."""
+    path = directory / CONFIG
+    if not path.is_file():
+        around = [other.name for other in directory.parent.glob("*") if (other / CONFIG).is_file()]
+        what = "is no run directory (it has no config.toml)" if directory.is_dir() else "no such directory"
+        raise RunError(f"{directory}: {what}{nearest(directory.name, around) if around else ''}")
+    return settings_file.read(RunConfig, path)
+
+
+def save_text(directory: Path, source: Processor, target: Processor | None) -> None:
+    """Write the text processors; a joint one once."""
+    source.save(directory, "source")
+    if target is not None and target is not source:
+        target.save(directory, "target")
+
+
+def load_text(directory: Path, config: RunConfig) -> tuple[Processor, Processor | None]:
+    """Read the source processor and, where the run translates, the target's (the same one where it is joint)."""
+    source = config.text.load(directory, "source")
+    if not any(task.kind == "translate" for task in config.tasks.values()):
+        return source, None
+    return source, source if config.joint else (config.target_text or config.text).load(directory, "target")
+
+
+def save_labels(directory: Path, labels: Mapping[str, Vocabulary]) -> None:
+    """Write labels.TASK.txt of each task."""
+    for task, entries in labels.items():
+        entries.save(directory / f"labels.{task}.txt")
+
+
+def load_labels(directory: Path, config: RunConfig) -> dict[str, Vocabulary]:
+    """Read labels.TASK.txt of each task that has labels."""
+    return {
+        name: Vocabulary.load(directory / f"labels.{name}.txt")
+        for name, task in config.tasks.items()
+        if task.kind != "translate"
+    }
+
+
+def save_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write named tensors; each shared parameter stands once, under its first name."""
+    _save(tensors, path, {"format": FORMAT, "framework": "pt"})
+
+
+def load_weights(model: Model, path: Path) -> None:
+    """Fill ``model``; RunError names every tensor that is missing, unknown or of another size, with both sizes."""
+    tensors, _ = _load(path)
+    expected = dict(model.named_parameters())
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is unknown" for name in tensors if name not in expected]
+    for name, parameter in expected.items():
+        if name in tensors and tensors[name].shape != parameter.shape:
+            found, wanted = (list(tensor.shape) for tensor in (tensors[name], parameter))
+            problems.append(f"{name} has the size {found} in the file, {wanted} by config.toml and the vocabularies")
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise RunError(f"{path}: the weights do not fit the model: {'; '.join(problems[:5])}{more}")
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            parameter.copy_(tensors[name])
+
+
+def save_state(tensors: Mapping[str, Tensor], progress: Mapping[str, Any], directory: Path) -> None:
+    """Write what a resume needs as one file, so that it is old or new and never half."""
+    _save(tensors, directory / STATE, {"format": FORMAT, "progress": json.dumps(progress)})
+
+
+def load_state(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return what :func:`save_state` wrote, or None where there is nothing."""
+    if not (directory / STATE).exists():
+        return None
+    tensors, metadata = _load(directory / STATE)
+    return tensors, json.loads(metadata["progress"])
+
+
+def append_metrics(directory: Path, record: Mapping[str, Any]) -> None:
+    """Add one line to metrics.jsonl."""
+    with (directory / METRICS).open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl, none where there is no such file; a last line cut short is left out."""
+    path = directory / METRICS
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def keep_metrics(directory: Path, step: int) -> None:
+    """Drop the lines after ``step``: what a run that goes on from there will write again."""
+    kept = [record for record in read_metrics(directory) if record["step"] <= step]
+    write(directory / METRICS, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    _replace(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    _replace(path, lambda temporary: save_file(own, temporary, metadata))
+
+
+def _replace(path: Path, produce: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        produce(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written: {error}; what stood there before is unharmed") from error
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; has the training reached its first evaluation?")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise RunError(f"{path}: format {metadata.get('format')!r}; this version of seq2x reads {FORMAT!r}")
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise RunError(f"{path}: damaged or cut short ({path.stat().st_size:,} bytes): {error}") from None

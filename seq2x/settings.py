@@ -1,0 +1,142 @@
+"""All settings of a run in one class, where the unions meet, and the model that they describe. Opens no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from seq2x.config import Config
+from seq2x.data.datasets import Limit
+from seq2x.data.readers import PairFormat, TaggedFormat, TextFormat
+from seq2x.encoders import EncoderConfig
+from seq2x.encoders.recurrent import RecurrentEncoderConfig
+from seq2x.errors import ConfigError
+from seq2x.heads import ClassifyHeadConfig, Outputs, SearchConfig, TagHeadConfig, TranslateHeadConfig
+from seq2x.heads.base import Head
+from seq2x.model import Model
+from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary
+from seq2x.training.fit import FitConfig
+from seq2x.training.optimisers import AdamConfig, OptimiserConfig, PlateauConfig, ScheduleConfig
+
+HOLD_OUT = Field(0.1, gt=0, description="where there is no dev: this share (0.1) or number (1000) of train is held out")
+WEIGHT = Field(1.0, gt=0, description="how often its examples come in an epoch")
+
+
+class ClassifyTask(Config):
+    """One label a text."""
+
+    kind: Literal["classify"] = "classify"
+    train: str = Field(description="file of labelled texts")
+    dev: str | None = Field(None, description="file to choose the best model by")
+    hold_out: int | float = HOLD_OUT
+    data: TextFormat = TextFormat()
+    limit: Limit = Limit()
+    weight: float = WEIGHT
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    head: ClassifyHeadConfig = ClassifyHeadConfig()
+
+
+class TagTask(Config):
+    """One tag a word."""
+
+    kind: Literal["tag"] = "tag"
+    train: str = Field(description="file of tagged sentences")
+    dev: str | None = Field(None, description="file to choose the best model by")
+    hold_out: int | float = HOLD_OUT
+    data: TaggedFormat
+    scheme: Literal["BIO", "IOBES", "BILOU", "none"] | None = Field(
+        None, description="what the model learns; left out: IOBES for spans (read in any scheme), none for plain tags"
+    )
+    limit: Limit = Limit()
+    weight: float = WEIGHT
+    head: TagHeadConfig = TagHeadConfig()
+
+    @property
+    def model_scheme(self) -> Literal["BIO", "IOB1", "IOBES", "BILOU", "none"]:
+        """The scheme that the model learns; the files' own scheme is converted to it and back."""
+        if self.scheme is not None:
+            return self.scheme
+        return "none" if self.data.scheme == "none" else "IOBES"
+
+    @model_validator(mode="after")
+    def _schemes_agree(self) -> TagTask:
+        if self.scheme is not None and (self.scheme == "none") != (self.data.scheme == "none"):
+            raise ValueError(f"scheme = {self.scheme!r} cannot be learnt from data.scheme = {self.data.scheme!r}")
+        return self
+
+
+class TranslateTask(Config):
+    """A sentence out for a sentence in."""
+
+    kind: Literal["translate"] = "translate"
+    train: str | tuple[str, str] = Field(description="two aligned files [source, target], or one file with both")
+    dev: str | tuple[str, str] | None = Field(None, description="the same, to choose the best model by")
+    hold_out: int | float = HOLD_OUT
+    data: PairFormat = PairFormat()
+    limit: Limit = Limit()
+    weight: float = WEIGHT
+    metric: Literal["bleu", "chrf"] = "bleu"
+    search: SearchConfig = SearchConfig()
+    dev_beam_size: int = Field(1, ge=1, description="beam of the evaluations during training; 1 is the fastest")
+    head: TranslateHeadConfig = TranslateHeadConfig()
+
+
+TaskConfig = Annotated[ClassifyTask | TagTask | TranslateTask, Field(discriminator="kind")]
+
+
+class RunConfig(Config):
+    """Everything that ``seq2x train`` reads."""
+
+    seed: int = Field(1, ge=0)
+    threads: int | None = Field(None, ge=1, description="processor threads; left out: torch's choice")
+    text: TextConfig = SubwordsConfig()
+    target_text: TextConfig | None = Field(None, description="translation into other units than text's; left out: the same")
+    encoder: EncoderConfig = RecurrentEncoderConfig()
+    tasks: dict[str, TaskConfig] = Field(min_length=1, description="by name; all share the encoder")
+    optimiser: OptimiserConfig = AdamConfig()
+    schedule: ScheduleConfig = PlateauConfig()
+    training: FitConfig = FitConfig()
+
+    @model_validator(mode="after")
+    def _tasks_fit(self) -> RunConfig:
+        for name, task in self.tasks.items():
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(f"the task name {name!r} may hold letters, digits, - and _ only")
+            if task.limit.max_tokens > self.training.batch_tokens:
+                raise ValueError(
+                    f"training.batch_tokens = {self.training.batch_tokens} is smaller than "
+                    f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens}: the longest example must fit into a batch"
+                )
+        return self
+
+    @property
+    def joint(self) -> bool:
+        """Whether one text processor serves source and target."""
+        return self.target_text is None and isinstance(self.text, SubwordsConfig) and self.text.joint
+
+
+def build_model(
+    config: RunConfig, source: Processor, target: Processor | None, labels: Mapping[str, Vocabulary]
+) -> Model:
+    """Make the model that ``config`` describes, weights fresh from torch's global generator."""
+    try:
+        encoder = config.encoder.build(source.size, source.character_size)
+    except ValueError as error:
+        raise ConfigError(f"encoder: {error}") from None
+    heads: dict[str, Head] = {}
+    for name, task in config.tasks.items():
+        try:
+            if task.kind == "translate":
+                assert target is not None
+                outputs = Outputs(target.size, source=encoder.table if config.joint else None)
+            elif task.kind == "tag":
+                outputs = Outputs(len(labels[name]), labels[name].entries, task.model_scheme)
+            else:
+                outputs = Outputs(len(labels[name]))
+            heads[name] = task.head.build(encoder.dims, encoder.summary_width, outputs)
+        except (ValueError, IndexError) as error:
+            raise ConfigError(f"tasks.{name}.head: {error}") from None
+    return Model(encoder, heads)
