@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class Windows(nn.Module):
-    """Feature maps of every window of ``window`` neighbouring tokens: ``c_i = W x_{i:i+h} + b`` (Kim 2014, eq. 2).
+    """Feature maps of every window of ``window`` neighbouring tokens: ``c_i = W x_{i:i+h-1} + b`` (Kim 2014, eq. 2).
 
     Padded with zeros to the same length; the window of an odd width is centred, that of an even width leans right.
     """
