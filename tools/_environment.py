@@ -93,8 +93,7 @@ def run(command: Iterable[str | Path], *, root: Path = ROOT, settings: Mapping[s
 
     On Ctrl-C the program gets the signal too: it is left the time to save, then the interrupt goes on.
     """
-    environment = {**os.environ, "PYTHONUTF8": "1", **(settings or {})}
-    process = subprocess.Popen([str(part) for part in command], cwd=root, env=environment)
+    process = subprocess.Popen([str(part) for part in command], cwd=root, env={**_settings(), **(settings or {})})
     while True:
         try:
             return process.wait()
@@ -103,11 +102,24 @@ def run(command: Iterable[str | Path], *, root: Path = ROOT, settings: Mapping[s
             raise
 
 
+def ask(command: Iterable[str | Path], text: str = "", *, root: Path = ROOT) -> str:
+    """Give a program ``text`` to read and return what it prints; its messages go to the screen."""
+    words = [str(part) for part in command]
+    answer = subprocess.run(words, input=text, cwd=root, env=_settings(), stdout=subprocess.PIPE, encoding="utf-8")
+    if answer.returncode != 0:
+        raise ToolError(f"exit code {answer.returncode} of: {' '.join(words)}\nIts message stands above.")
+    return answer.stdout
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name and rename it: it is there whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8", newline="\n")
     partial.replace(path)
+
+
+def _settings() -> dict[str, str]:
+    return {**os.environ, "PYTHONUTF8": "1"}
 
 
 def _make_venv(root: Path) -> None:
