@@ -1,0 +1,166 @@
+"""Reads labelled texts, tagged sentences and sentence pairs out of the files people have them in.
+
+Knows no vocabulary and no tensor. A line that is not as it should be stops the reading with a DataError that names
+the file, the line, what was found and what was expected; nothing is dropped unless the settings say so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from seq2x.config import Config
+from seq2x.data.annotations import read_annotated
+from seq2x.data.conll import Sentence, read_columns, read_conllu
+from seq2x.data.examples import E, Examples, Pair, Tagged, Text
+from seq2x.data.files import read_lines, suffix
+from seq2x.data.tables import JSON_SUFFIXES, Column, Table, read_table, table_of
+from seq2x.errors import ConfigError, DataError
+from seq2x.text.tags import Scheme, check
+
+
+class TextFormat(Config):
+    """How a file holds texts and their labels."""
+
+    format: Literal["auto", "tsv", "csv", "jsonl"] = Field(default="auto", description="auto goes by the file's suffix")
+    label_column: Column | None = Field(
+        default=None, description="position from 0, or name in the header; left out: 0 in a TSV, else 'label'")
+    text_column: Column | None = Field(default=None, description="left out: 1 in a TSV, else 'text'")
+
+
+class TaggedFormat(Config):
+    """How a file holds words and their tags."""
+
+    format: Literal["auto", "conll", "conllu", "jsonl"] = Field(
+        default="auto", description="auto goes by the file's suffix")
+    scheme: Scheme = Field(description="how tags write spans; 'none' where each tag stands for itself")
+    word_column: int | None = Field(default=None, description="position from 0; left out: 0, in CoNLL-U 1")
+    tag_column: Column | None = Field(
+        default=None, description="position (-1 = the last), in CoNLL-U also a name; left out: -1, in CoNLL-U 'upos'")
+
+
+class PairFormat(Config):
+    """How files hold sentences and their translations."""
+
+    format: Literal["auto", "lines", "tsv", "csv", "jsonl"] = Field(
+        default="auto", description="auto: 'lines' (two aligned files) if there is a target file, else by the suffix")
+    source_column: Column | None = Field(
+        default=None, description="position from 0, or name in the header; left out: 0 in a TSV, else 'source'")
+    target_column: Column | None = Field(default=None, description="left out: 1 in a TSV, else 'target'")
+    skip_empty: bool = Field(
+        default=False, description="leave out, and count, pairs with an empty side; false: they are errors")
+
+
+def read_texts(path: str | Path, format: TextFormat | None = None) -> Examples[Text]:
+    """Return the labelled texts of a TSV (label TAB text), a CSV with header, or JSON lines."""
+    format = format or TextFormat()
+    kind = table_of(path) if format.format == "auto" else format.format
+    examples, name = [], str(path)
+    for line, (label, text) in read_table(path, kind, (format.label_column, format.text_column), ("label", "text")):
+        label = label.strip()
+        if not label or not text.strip():
+            raise DataError(f"the {'text' if label else 'label'} is empty; expected a label and a text", path, line)
+        examples.append(Text(text, label, (name, line)))
+    return _some(examples, path, "texts")
+
+
+def read_tagged(path: str | Path, format: TaggedFormat) -> Examples[Tagged]:
+    """Return the sentences of CoNLL columns, CoNLL-U or JSON lines, their tags checked against the scheme."""
+    kind, word, tag = format.format, format.word_column, format.tag_column
+    if kind == "auto":
+        kind = "conllu" if suffix(path) == ".conllu" else "jsonl" if suffix(path) in JSON_SUFFIXES else "conll"
+    if kind == "jsonl":
+        if word is not None or tag is not None:
+            raise ConfigError(f"{path}: JSON lines have no columns, yet word_column or tag_column is set")
+        sentences = read_annotated(path, format.scheme)
+    elif kind == "conllu":
+        sentences = read_conllu(path, 1 if word is None else word, "upos" if tag is None else tag)
+    elif isinstance(tag, str):
+        raise ConfigError(f"tag_column: CoNLL columns have no names; found {tag!r}, expected a position from 0")
+    else:
+        sentences = read_columns(path, word or 0, -1 if tag is None else tag)
+    return _some(_checked(sentences, path, format.scheme), path, "sentences")
+
+
+def read_pairs(
+    source_path: str | Path, target_path: str | Path | None = None, format: PairFormat | None = None
+) -> Examples[Pair]:
+    """Return the pairs of two aligned files, or of one TSV, CSV or JSON-lines file.
+
+    With ``format="lines"`` and no target file, the pairs have no target. What ``skip_empty`` left out is in
+    ``.report`` of the result.
+    """
+    format = format or PairFormat()
+    kind = format.format
+    if kind == "auto":
+        kind = table_of(source_path) if target_path is None else "lines"
+    if kind == "lines":
+        pairs = _aligned(source_path, target_path, format)
+    elif target_path is None:
+        pairs = _table(source_path, kind, format)
+    else:
+        raise ConfigError(f"format: {kind!r} holds both sides in one file, yet a target file {str(target_path)!r} is "
+                          "given; expected 'lines' for two aligned files, or no target file")
+    kept, skipped = [], []
+    for pair in pairs:
+        empty = _empty_side(pair)
+        if empty is None:
+            kept.append(pair)
+        elif format.skip_empty:
+            skipped.append(pair.where[1])
+        else:
+            path = target_path if target_path is not None and empty == "target" else source_path
+            raise DataError(f"the {empty} is empty; expected text (or skip_empty = true)", path, pair.where[1])
+    report = ""
+    if skipped:
+        report = (f"{source_path}: skipped {len(skipped):,} of {len(pairs):,} pairs for an empty side, "
+                  f"the first on line {skipped[0]}")
+    return _some(kept, source_path, "pairs", report)
+
+
+def _aligned(source: str | Path, target: str | Path | None, format: PairFormat) -> list[Pair]:
+    if format.source_column is not None or format.target_column is not None:
+        raise ConfigError("format: 'lines' has no columns, yet source_column or target_column is set")
+    left, name = read_lines(source), str(source)
+    if target is None:
+        return [Pair(text, None, (name, line)) for line, text in enumerate(left, start=1)]
+    right = read_lines(target)
+    if len(left) != len(right):
+        raise DataError(f"found {len(left):,} lines in {source} and {len(right):,} lines in {target}; "
+                        "expected as many, line by line translations of each other")
+    return [Pair(text, other, (name, line)) for line, (text, other) in enumerate(zip(left, right, strict=True), 1)]
+
+
+def _table(path: str | Path, kind: Table, format: PairFormat) -> list[Pair]:
+    columns, name = (format.source_column, format.target_column), str(path)
+    rows = read_table(path, kind, columns, ("source", "target"))
+    return [Pair(source, target, (name, line)) for line, (source, target) in rows]
+
+
+def _some(examples: Iterable[E], path: str | Path, what: str, report: str = "") -> Examples[E]:
+    result = Examples(examples, report)
+    if not result:
+        raise DataError(f"holds no {what}", path)
+    return result
+
+
+def _empty_side(pair: Pair) -> Literal["source", "target"] | None:
+    if not pair.source.strip():
+        return "source"
+    return "target" if pair.target is not None and not pair.target.strip() else None
+
+
+def _checked(sentences: Iterable[Sentence], path: str | Path, scheme: Scheme) -> Iterator[Tagged]:
+    """Check the tags of sentences against the scheme; an error names the line of the tag."""
+    name = str(path)
+    for words, tags, lines in sentences:
+        try:
+            check(tags, scheme)
+        except DataError as error:
+            position = re.search(r"\btag (\d+)", str(error))  # the message of the scheme counts the tags from 1
+            raise DataError(str(error), path, lines[int(position[1]) - 1 if position else 0]) from None
+        yield Tagged(tuple(words), tuple(tags), (name, lines[0]))
