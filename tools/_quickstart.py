@@ -189,7 +189,7 @@ def show(part: Part, python: Path, amount: int = 5) -> None:
 
 def more(parts: Sequence[Part]) -> str:
     """The commands that lead on."""
-    seq2x = venv_python().with_name("seq2x").relative_to(ROOT)
+    seq2x = venv_python(ROOT).with_name("seq2x").relative_to(ROOT)
     lines = ["To do more (each command tells its options with --help):"]
     lines += [f"  {seq2x} {' '.join(part.used())} < FILE" for part in parts]
     lines += [

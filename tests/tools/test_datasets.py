@@ -1,0 +1,153 @@
+"""The converters on invented files of the public form, and the flow around them with addresses on this disk."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zipfile
+from pathlib import Path
+
+import _datasets
+import pytest
+from _datasets import SETS, DataSet, as_published, get, labelled_questions, members_of_zip, state
+from _environment import ToolError, main
+from _files import write_bytes
+
+from seq2x.data.readers import TaggedFormat, read_tagged, read_texts
+
+CHUNKS = "Dogs NNS B-NP\nbark VBP B-VP\n. . O\n\nThe DT B-NP\ncat NN I-NP\n\n"
+
+
+def published(folder: Path) -> Path:
+    """A zip as a corpus collection publishes it: a folder, a README, blanks and CR at line ends."""
+    path = folder / "published.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("corpus/README.txt", "read me")
+        archive.writestr("corpus/train.txt", CHUNKS.replace("\n", " \r\n"))
+        archive.writestr("corpus/test.txt", CHUNKS)
+    return path
+
+
+def test_members_of_a_zip(tmp_path: Path) -> None:
+    found = members_of_zip({"published.zip": published(tmp_path)})
+    assert found == {"train.txt.gz": CHUNKS.encode(), "test.txt.gz": CHUNKS.encode()}
+    write_bytes(tmp_path / "train.txt.gz", found["train.txt.gz"])
+    sentences = read_tagged(tmp_path / "train.txt.gz", TaggedFormat(scheme="BIO"))
+    assert [sentence.tags for sentence in sentences] == [("B-NP", "B-VP", "O"), ("B-NP", "I-NP")]
+
+
+def test_labelled_questions(tmp_path: Path) -> None:
+    (tmp_path / "train_9.label").write_bytes(b"LOC:city Where is S\xe3o Paulo ?\nHUM:ind Who is she : Ann ?\n")
+    (tmp_path / "TREC_1.label").write_bytes(b"NUM:date When was it ?\n")
+    found = labelled_questions({path.name: path for path in tmp_path.iterdir()})
+    assert found == {
+        "train.fine.tsv": "LOC:city\tWhere is São Paulo ?\nHUM:ind\tWho is she : Ann ?\n".encode(),
+        "train.coarse.tsv": "LOC\tWhere is São Paulo ?\nHUM\tWho is she : Ann ?\n".encode(),
+        "test.fine.tsv": b"NUM:date\tWhen was it ?\n",
+        "test.coarse.tsv": b"NUM\tWhen was it ?\n",
+    }
+    write_bytes(tmp_path / "train.coarse.tsv", found["train.coarse.tsv"])
+    assert [text.label for text in read_texts(tmp_path / "train.coarse.tsv")] == ["LOC", "HUM"]
+
+
+def test_a_line_without_a_label_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "train.label").write_bytes(b"NUM:date When ?\nWhen was it ?\n")
+    with pytest.raises(ToolError, match=r"line 2: found 'When was it [?]', expected COARSE:fine"):
+        labelled_questions({"train.label": tmp_path / "train.label"})
+
+
+def test_files_as_published_are_packed_again(tmp_path: Path) -> None:
+    (tmp_path / "train.en.gz").write_bytes(gzip.compress(b"A dog .\n", mtime=1234))
+    (tmp_path / "plain.txt").write_bytes(b"A cat .\n")
+    found = as_published({path.name: path for path in tmp_path.iterdir()})
+    assert found == {"train.en.gz": b"A dog .\n", "plain.txt": b"A cat .\n"}
+
+
+def test_every_set_is_pinned() -> None:
+    assert {"conll2000", "trec", "multi30k"} <= set(SETS)
+    for data_set in SETS.values():
+        assert all(len(sha256) == 64 for sha256 in data_set.files.values())
+        assert all(url.startswith("https://") and url.endswith(name) for name, url in data_set.urls.items())
+        assert data_set.licence
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> DataSet:
+    sha256 = hashlib.sha256(CHUNKS.encode()).hexdigest()
+    return DataSet("a tiny set", "invented", {"published.zip": published(tmp_path).as_uri()}, members_of_zip,
+                   {"train.txt.gz": sha256, "test.txt.gz": sha256})
+
+
+def test_a_set_is_fetched_once(tiny: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = get("tiny", tiny, tmp_path / "data")
+    assert sorted(path.name for path in folder.iterdir()) == ["test.txt.gz", "train.txt.gz"]
+    assert gzip.decompress((folder / "train.txt.gz").read_bytes()) == CHUNKS.encode()
+    assert "Licence: invented" in capsys.readouterr().out
+    (tmp_path / "published.zip").unlink()
+    get("tiny", tiny, tmp_path / "data")
+    assert "already in" in capsys.readouterr().out
+    (folder / "train.txt.gz").unlink()
+    get("tiny", tiny, tmp_path / "data")  # from what was downloaded
+    assert state(tiny, folder) == ([], [])
+
+
+def test_what_cannot_be_fetched_says_where_to_put_it(tiny: DataSet, tmp_path: Path) -> None:
+    away = tiny._replace(urls={"published.zip": (tmp_path / "away.zip").as_uri()})
+    expected = tmp_path / "data" / ".downloads" / "tiny" / "published.zip"
+    with pytest.raises(ToolError) as raised:
+        get("tiny", away, tmp_path / "data")
+    assert f"put it at {expected} and start the command again" in str(raised.value)
+    published(tmp_path).replace(expected)
+    assert state(tiny, get("tiny", away, tmp_path / "data")) == ([], [])
+
+
+def test_other_content_is_refused(tiny: DataSet, tmp_path: Path) -> None:
+    changed = tiny._replace(files={**tiny.files, "train.txt.gz": "0" * 64})
+    with pytest.raises(ToolError, match=r"train.txt.gz would have the sha256 \w+, expected 0000"):
+        get("tiny", changed, tmp_path / "data")
+    with pytest.raises(ToolError, match=r"other.txt would have the sha256"):
+        get("tiny", tiny._replace(files={"other.txt": "0" * 64}), tmp_path / "data")
+    assert not (tmp_path / "data" / "tiny").exists()
+
+
+def test_a_page_of_html_is_no_archive(tiny: DataSet, tmp_path: Path) -> None:
+    (tmp_path / "published.zip").write_text("<html>log in</html>")
+    with pytest.raises(ToolError, match="is not what was published there"):
+        get("tiny", tiny, tmp_path / "data")
+
+
+def test_a_damaged_set_is_said(tiny: DataSet, tmp_path: Path) -> None:
+    folder = get("tiny", tiny, tmp_path / "data")
+    (folder / "train.txt.gz").write_bytes((folder / "train.txt.gz").read_bytes()[:-9])
+    assert state(tiny, folder) == ([], ["train.txt.gz"])
+    with pytest.raises(ToolError, match=r"train.txt.gz is not the file it should be"):
+        get("tiny", tiny, tmp_path / "data")
+
+
+def test_where_the_data_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEQ2X_DATA", raising=False)
+    assert _datasets.folder_of_data() == _datasets.ROOT / ".data"
+    monkeypatch.setenv("SEQ2X_DATA", str(tmp_path))
+    assert _datasets.folder_of_data() == tmp_path
+
+
+def script(tools: Path):
+    code = compile((tools / "get_data").read_bytes(), "get_data", "exec")
+    names: dict[str, object] = {"__name__": "get_data", "__doc__": ""}
+    exec(code, names)
+    return names["tool"]
+
+
+def test_the_command(tiny: DataSet, tools: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("SEQ2X_DATA", str(tmp_path))
+    monkeypatch.setattr(_datasets, "SETS", {"tiny": tiny})
+    tool = script(tools)
+    assert tool(["--list"]) == 0
+    assert "tiny         not here  a tiny set. Licence: invented" in capsys.readouterr().out
+    assert tool(["tiny"]) == 0
+    assert tool([]) == 0
+    assert "tiny         here      a tiny set" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["get_data", "tyni"])
+    with pytest.raises(SystemExit, match="2"):
+        main(tool)
+    assert capsys.readouterr().err == "error: unknown set 'tyni'; the choices are tiny\n"
