@@ -1,0 +1,141 @@
+"""How good a predictor is on examples: predict them all, compare with what they should be.
+
+Knows no file and no model: predictor and examples are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from seq2x import metrics
+from seq2x.data.examples import Pair, Tagged, Text, Where
+from seq2x.errors import DataError, nearest
+from seq2x.heads import SearchConfig
+from seq2x.predictors import Classifier, Tagger, Translator
+from seq2x.text import tags
+
+E = TypeVar("E", Text, Tagged, Pair)
+
+
+class Evaluation(NamedTuple):
+    """What came out."""
+
+    value: float
+    """What training maximises, 0 to 100: ``scores[metric]``."""
+    metric: str
+    scores: dict[str, Any]
+    """Every metric, its signature, and what was counted; fit for JSON."""
+    predictions: list[Any]
+    """Of each example, in order, as the predictor gave them."""
+
+
+def evaluate(
+    predictor: Classifier | Tagger | Translator,
+    examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair],
+    *,
+    search: SearchConfig | None = None,
+) -> Evaluation:
+    """Score ``predictor`` on examples of its kind; ``search`` is for a translator, else its own.
+
+    classify: accuracy and macro F1. tag: span F1 (seqeval, strict, in the scheme of the files) and the accuracy of
+    tags, the latter alone where the scheme has no spans. translate: BLEU and chrF (sacrebleu).
+
+    Examples longer than the model's limit are predicted in windows and count like all others. Raises what
+    :func:`check` raises.
+    """
+    check(predictor, examples)
+    if isinstance(predictor, Classifier):
+        return _classification(predictor, _only(examples, Text))
+    if isinstance(predictor, Tagger):
+        return _tagging(predictor, _only(examples, Tagged))
+    return _translation(predictor, _only(examples, Pair), search or predictor.search)
+
+
+def check(
+    predictor: Classifier | Tagger | Translator, examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair]
+) -> None:
+    """Raise DataError, with file and line, for an example that ``predictor`` cannot be scored on.
+
+    That is one without its answer, one with a label or tag that the training data did not have, and one whose tags
+    break the scheme; also where there are no examples at all.
+    """
+    if not examples:
+        raise DataError("there are no examples to evaluate on")
+    if isinstance(predictor, Classifier):
+        for text in _only(examples, Text):
+            _known([_there(text.label, "label", text.where)], predictor.labels, "label", text.where)
+    elif isinstance(predictor, Tagger):
+        for sentence in _only(examples, Tagged):
+            _check_tags(predictor, sentence)
+    else:
+        for pair in _only(examples, Pair):
+            _there(pair.target, "translation", pair.where)
+
+
+def _classification(classifier: Classifier, examples: Sequence[Text]) -> Evaluation:
+    predictions = classifier.classify([example.text for example in examples])
+    gold = [example.label or "" for example in examples]
+    labels = [prediction.label for prediction in predictions]
+    scores = {"accuracy": metrics.accuracy(gold, labels), "macro_f1": metrics.macro_f1(gold, labels),
+              "texts": len(examples)}
+    return Evaluation(scores[classifier.task.metric], classifier.task.metric, scores, predictions)
+
+
+def _tagging(tagger: Tagger, examples: Sequence[Tagged]) -> Evaluation:
+    predictions = tagger.tag([example.words for example in examples])
+    gold = [example.tags or () for example in examples]
+    found = [prediction.tags for prediction in predictions]
+    flat = [[tag for sentence in side for tag in sentence] for side in (gold, found)]
+    scores: dict[str, Any] = {"accuracy": metrics.accuracy(*flat), "sentences": len(examples), "words": len(flat[0])}
+    metric = "accuracy"
+    if tagger.scheme != "none":
+        metric, spans = "f1", metrics.span_scores(gold, found, tagger.scheme)
+        labels = {label: score._asdict() for label, score in spans.labels.items()}
+        scores = {**spans._asdict(), **scores, "scheme": tagger.scheme, "labels": labels}
+    return Evaluation(scores[metric], metric, scores, predictions)
+
+
+def _translation(translator: Translator, examples: Sequence[Pair], search: SearchConfig) -> Evaluation:
+    predictions = translator.translate([example.source for example in examples], search=search)
+    sides = [prediction.text for prediction in predictions], [example.target or "" for example in examples]
+    bleu, chrf = metrics.bleu(*sides), metrics.chrf(*sides)
+    scores = {
+        "bleu": bleu.value, "chrf": chrf.value, "bleu_signature": bleu.signature, "chrf_signature": chrf.signature,
+        "sentences": len(examples), "split": sum(prediction.windows > 1 for prediction in predictions),
+        "search": search.model_dump(),
+    }
+    metric = translator.task.metric
+    return Evaluation(bleu.value if metric == "bleu" else chrf.value, metric, scores, predictions)
+
+
+def _check_tags(tagger: Tagger, sentence: Tagged) -> None:
+    gold, where = _there(sentence.tags, "tags", sentence.where), sentence.where
+    if len(gold) != len(sentence.words):
+        raise DataError(f"found {len(gold):,} tags for {len(sentence.words):,} words", *where)
+    try:
+        tags.check(gold, tagger.scheme)
+    except DataError as error:
+        raise DataError(str(error), *where) from None
+    what = "tag" if tagger.scheme == "none" else "label"  # of a span; which prefixes it was seen with is no matter
+    _known(sorted(tags.labels_of(gold, tagger.scheme)), tagger.labels, what, where)
+
+
+def _there(answer: Any, what: str, where: Where) -> Any:
+    if answer is None:
+        raise DataError(f"without its {what}, an example cannot be scored", *where)
+    return answer
+
+
+def _known(found: Iterable[str], known: Sequence[str], what: str, where: Where) -> None:
+    for entry in found:
+        if entry not in known:
+            raise DataError(f"the {what} {entry!r} is not known (the training data have none){nearest(entry, known)}",
+                            *where)
+
+
+def _only(examples: Sequence[Any], kind: type[E]) -> Sequence[E]:
+    for example in examples:
+        if not isinstance(example, kind):
+            raise TypeError(f"found an example of the type {type(example).__name__}; expected {kind.__name__}")
+    return examples

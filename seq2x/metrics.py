@@ -1,0 +1,131 @@
+"""How good predictions are, by the field's own programs: seqeval for spans, sacrebleu for translations.
+
+Knows no model and no file. Every value runs from 0 to 100, higher is better. seqeval and sacrebleu are slow to
+import, so that each is imported by the function that needs it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from seq2x.text.tags import Scheme, labels_of
+
+_SEQEVAL = {"BIO": "IOB2", "IOB1": "IOB1", "IOBES": "IOBES", "BILOU": "BILOU"}
+"""Our names of the schemes, and seqeval's."""
+
+
+class Measured(NamedTuple):
+    """A score of sacrebleu's, and all that it takes to compute it again."""
+
+    value: float
+    signature: str
+
+
+class LabelScore(NamedTuple):
+    """How well the spans of one label were found."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    """Gold spans."""
+
+
+class SpanScores(NamedTuple):
+    """Micro-averages over all spans, and each label by itself."""
+
+    precision: float
+    recall: float
+    f1: float
+    labels: dict[str, LabelScore]
+
+
+def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    """Return the share of equal labels. ValueError for unequal numbers of them, or none."""
+    _comparable(gold, predicted)
+    return 100 * sum(map(str.__eq__, gold, predicted)) / len(gold)
+
+
+def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    """Return the unweighted mean of the F1 of every label that is gold or predicted somewhere.
+
+    ValueError for unequal numbers of labels, or none.
+    """
+    _comparable(gold, predicted)
+    right = Counter(label for label, other in zip(gold, predicted, strict=True) if label == other)
+    total = Counter(gold) + Counter(predicted)  # F1 = 2 TP / (2 TP + FP + FN), the denominator = gold + predicted
+    return 100 * sum(2 * right[label] / count for label, count in total.items()) / len(total)
+
+
+def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: Scheme) -> SpanScores:
+    """Return precision, recall and F1 of spans: right is the right label from the right first to the right last word.
+
+    ``gold`` and ``predicted`` hold the tags of each sentence. seqeval (Nakayama 2018) in its strict mode counts, under
+    the scheme given: there is no default, since a lenient reading of the same tags gives another, higher number. A
+    precision, recall or F1 of nothing at all is 0. DataError for a tag that the scheme does not have; ValueError for
+    the scheme ``none``, and for unequal numbers of sentences or words.
+    """
+    if scheme == "none":
+        raise ValueError("tags of the scheme 'none' have no spans to score")
+    _comparable(gold, predicted)
+    for number, (tags, others) in enumerate(zip(gold, predicted, strict=True), start=1):
+        if len(tags) != len(others):
+            raise ValueError(f"sentence {number} has {len(tags):,} gold tags and {len(others):,} predicted ones")
+    labels = sorted(labels_of({tag for side in (gold, predicted) for tags in side for tag in tags}, scheme))
+    return _by_seqeval(gold, predicted, _SEQEVAL[scheme], {label: str(number) for number, label in enumerate(labels)})
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    """Return corpus BLEU (Papineni et al. 2002), by sacrebleu (Post 2018) with its default 13a tokens.
+
+    One reference a hypothesis, as running text. ValueError for unequal numbers of them, or none.
+    """
+    _comparable(references, hypotheses)
+    from sacrebleu.metrics.bleu import BLEU
+
+    metric = BLEU()
+    value = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Measured(float(value), str(metric.get_signature()))
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    """Return corpus chrF2 (Popovic 2015), by sacrebleu; see :func:`bleu`."""
+    _comparable(references, hypotheses)
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    value = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Measured(float(value), str(metric.get_signature()))
+
+
+def _by_seqeval(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: str, names: Mapping[str, str]
+) -> SpanScores:
+    """Count with seqeval. It reads the label "X-" as "X", hence the ``names``, which are free of hyphens."""
+    from seqeval import scheme as schemes
+    from seqeval.metrics.v1 import precision_recall_fscore_support
+
+    def plain(tags: Sequence[str]) -> list[str]:
+        parts = [tag.partition("-") for tag in tags]
+        return [f"{prefix}-{names[label]}" if label else prefix for prefix, _, label in parts]
+
+    kind = getattr(schemes, scheme)
+    sides = [[plain(tags) for tags in side] for side in (gold, predicted)]
+    found = [schemes.Entities(side, kind) for side in sides]
+    given = {"entities_true": found[0], "entities_pred": found[1], "scheme": kind, "zero_division": 0}
+    used = sorted(found[0].unique_tags | found[1].unique_tags)  # the order in which seqeval returns them
+    label_of = {name: label for label, name in names.items()}
+    each = zip(*precision_recall_fscore_support(*sides, average=None, **given), strict=True)
+    scores = {label_of[name]: LabelScore(100 * float(p), 100 * float(r), 100 * float(f), int(support))
+              for name, (p, r, f, support) in zip(used, each, strict=True)}
+    precision, recall, f1, _ = precision_recall_fscore_support(*sides, average="micro", **given)
+    return SpanScores(100 * float(precision), 100 * float(recall), 100 * float(f1), dict(sorted(scores.items())))
+
+
+def _comparable(gold: Sequence[object], predicted: Sequence[object]) -> None:
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(predicted):,} predictions cannot be compared to {len(gold):,} gold ones")
+    if not gold:
+        raise ValueError("there is nothing to score")

@@ -1,0 +1,162 @@
+"""What all predictors share: a task of a run, any number of sentences in, as many results out, in their order.
+
+Knows no task. Results do not depend on what else is predicted beside, before or after: the rows and lengths of every
+batch are padded as seq2x.batch says, and a sentence sees nothing of the others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import ClassVar, Literal, Self, TypeVar
+
+import torch
+from torch import nn
+
+from seq2x import checkpoint
+from seq2x.batch import LENGTH_MULTIPLE, Batch, Encoded, Tokens, pad
+from seq2x.checkpoint import Loaded
+from seq2x.data.batching import in_windows
+from seq2x.errors import ConfigError, RunError, nearest
+from seq2x.settings import RunConfig
+from seq2x.text import Encoding
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BATCH_TOKENS = 4096
+"""Padded tokens a batch at most (rows * longest), except that a batch has never less than 8 rows."""
+WINDOW = 2048
+"""Sentences read at a time, to be sorted by length; 1 = each result comes before the next sentence is read."""
+
+
+class Predictor:
+    """Base of every predictor: one task of a run."""
+
+    kind: ClassVar[Literal["classify", "tag", "translate"]]
+
+    def __init__(self, loaded: Loaded, task: str | None = None) -> None:
+        """``task`` is its name in the run; None = the only one of this kind. RunError names the tasks there are."""
+        self.loaded = loaded
+        self.name = _choose(loaded.config, self.kind, task)
+        self.limit = loaded.config.tasks[self.name].limit.max_tokens
+        """Tokens of the longest sentence that the model reads as one."""
+
+    @classmethod
+    def load(cls, directory: str | Path, task: str | None = None, device: str = "cpu") -> Self:
+        """Read a run directory; RunError says what is missing, damaged, or not there to choose."""
+        loaded = checkpoint.load(directory, device)
+        try:
+            return cls(loaded, task)
+        except RunError as error:
+            raise RunError(f"{directory}: {error}") from None
+
+    def _predict(self, pieces: Sequence[Encoding], predict: Callable[[Encoded], Sequence[R]]) -> list[R]:
+        """Encode one batch and let the head ``predict`` from it: one result a piece."""
+        with inference(self.loaded.model) as device:
+            encoded = self.loaded.model.encode(self.name, batch_of(pieces).to(device))
+            return list(predict(encoded)[: len(pieces)])
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[torch.device]:
+    """Inside, nothing drops out and nothing is kept for gradients; yields where the model is."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield next(model.parameters()).device
+    finally:
+        model.train(training)
+
+
+def batch_of(pieces: Sequence[Encoding]) -> Batch:
+    """Return one batch whose rows and lengths are padded to the multiples that keep results apart; see seq2x.batch."""
+    characters = [piece.characters for piece in pieces if piece.characters is not None]
+    source = Tokens.of([piece.ids for piece in pieces], characters or None, LENGTH_MULTIPLE)
+    spans = None
+    if all(piece.spans is not None for piece in pieces):
+        flat = pad([list(chain.from_iterable(piece.spans or ())) for piece in pieces], 2 * LENGTH_MULTIPLE)
+        spans = flat.view(len(pieces), -1, 2)
+    return Batch(source, spans).pad_rows()
+
+
+def run(
+    sentences: Iterable[tuple[T, Sequence[Encoding]]],
+    predict: Callable[[list[Encoding]], list[R]],
+    tokens: int = BATCH_TOKENS,
+    window: int = WINDOW,
+) -> Iterator[tuple[T, list[R]]]:
+    """Yield each sentence with the results of its pieces, in the order given, in constant memory.
+
+    A sentence is anything and the pieces of it that the model shall read, none or more. ``predict`` gets batches of
+    at most ``tokens`` tokens, made from ``window`` pieces at a time.
+    """
+    waiting: deque[tuple[T, int]] = deque()
+
+    def pieces() -> Iterator[Encoding | None]:
+        for sentence, encodings in sentences:
+            waiting.append((sentence, len(encodings)))
+            yield from encodings
+            if not encodings:
+                yield None  # keeps the place of a sentence that the model need not see
+
+    def predict_some(batch: list[Encoding | None]) -> list[R | None]:
+        real = [piece for piece in batch if piece is not None]
+        results = iter(predict(real) if real else ())
+        return [None if piece is None else next(results) for piece in batch]
+
+    results = in_windows(pieces(), _padded, predict_some, tokens, window)
+    for result in results:
+        sentence, count = waiting.popleft()
+        found = [result, *islice(results, count - 1)] if count else []
+        yield sentence, [item for item in found if item is not None]
+
+
+def _padded(piece: Encoding | None) -> int:
+    """What a piece takes in a batch."""
+    length = 0 if piece is None else len(piece.ids)
+    return length + -length % LENGTH_MULTIPLE
+
+
+def answer(
+    inputs: str | Iterable[object], results: Callable[[Iterable[object]], Iterator[R]], tokens: int, window: int
+) -> R | list[R] | Iterator[R]:
+    """One result for one text, a list for a list, and an iterator that reads as it goes for any other iterable."""
+    for name, value in (("batch_tokens", tokens), ("window", window)):
+        if value < 1:
+            raise ConfigError(f"{name}: found {value}; expected 1 or more")
+    if isinstance(inputs, str):
+        (result,) = results([inputs])
+        return result
+    if isinstance(inputs, list):
+        return list(results(inputs))
+    if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
+        raise TypeError(f"found {type(inputs).__name__}; expected a text (str), a list, or an iterable of texts")
+    return results(inputs)
+
+
+def line(text: object, number: int) -> str:
+    """Return a text as it came, without the line end that lines of a file have; TypeError names the text by number."""
+    if not isinstance(text, str):
+        raise TypeError(f"text {number}: found {type(text).__name__}; expected str")
+    return text[:-1].removesuffix("\r") if text.endswith("\n") else text
+
+
+def _choose(config: RunConfig, kind: str, name: str | None) -> str:
+    names = [task for task, settings in config.tasks.items() if settings.kind == kind]
+    if name is None and len(names) == 1:
+        return names[0]
+    tasks = ", ".join(f"{task!r} ({settings.kind})" for task, settings in config.tasks.items())
+    if name is None:
+        found = f"{len(names)} tasks of the kind {kind!r}: say which" if names else f"no task of the kind {kind!r}"
+        raise RunError(f"the run has {found}; its tasks are {tasks}")
+    if name not in config.tasks:
+        raise RunError(f"the run has no task {name!r}{nearest(name, names)}")
+    if name not in names:
+        raise RunError(f"the task {name!r} is of the kind {config.tasks[name].kind!r}, not {kind!r}; "
+                       f"the tasks of the run are {tasks}")
+    return name
