@@ -50,10 +50,10 @@ class SubwordsConfig(Config):
 
         Raises ConfigError, with the nearest number that works, for a ``size`` that the text cannot give.
         """
-        model = io.BytesIO()
+        lines, model = _Lines(texts), io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_lines(texts), model_writer=model, model_type=self.model, vocab_size=self.size,
+                sentence_iterator=iter(lines), model_writer=model, model_type=self.model, vocab_size=self.size,
                 character_coverage=self.character_coverage, byte_fallback=self.byte_fallback,
                 normalization_rule_name=self.normalization,
                 remove_extra_whitespaces=self.normalization != "identity",
@@ -63,7 +63,7 @@ class SubwordsConfig(Config):
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise self._explain(str(error)) from None
+            raise lines.stopped_by or self._explain(str(error)) from None
         return Subwords(model.getvalue(), self.dropout)
 
     def load(self, directory: Path, name: str) -> Subwords:
@@ -151,9 +151,22 @@ class Subwords:
                 for text in valid]
 
 
-def _lines(texts: Iterable[str | Sequence[str]]) -> Iterator[str]:
-    for item in texts:
-        yield _valid(item if isinstance(item, str) else " ".join(item)).translate(_RESERVED)
+class _Lines:
+    """The lines that the trainer reads. It turns an error of its source into text: here the error itself is kept."""
+
+    def __init__(self, texts: Iterable[str | Sequence[str]]) -> None:
+        self.texts = texts
+        self.stopped_by: BaseException | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for item in self.texts:
+                line = _valid(item if isinstance(item, str) else " ".join(item)).translate(_RESERVED)
+                if not line.isspace():
+                    yield line
+        except BaseException as error:
+            self.stopped_by = error
+            raise
 
 
 def _valid(text: str) -> str:

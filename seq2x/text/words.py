@@ -131,9 +131,10 @@ _IN_WORD = rf"[\w{_MARK}{_JOINER}]"
 _QUOTE = r"['\u2019]"
 _IN_ADDRESS = r"""[^\s<>"]*[^\s<>".,;:!?'\u2019\u201d)\]}]"""  # no punctuation at the end: it belongs to the sentence
 _UNIT = rf"""(?:
-    [^\W\d_]{{1,2}}\.(?:[^\W\d_]\.){{1,8}}(?!{_IN_WORD})  # U.S.  e.g.  Ph.D.
-  | {_IN_WORD}+(?:(?<=\d)[.,:/](?=\d){_IN_WORD}+)*        # word  3.14  1,000  10:30  v1.2
+    [^\W\d_]{{1,2}}\.(?:[^\W\d_]\.){{1,8}}[^\W\d_]?(?!\.?{_IN_WORD})  # U.S.  e.g.  Ph.D.  U.S.A
+  | {_IN_WORD}+(?:(?<=\d)[.,:/](?=\d){_IN_WORD}+)*                    # word  3.14  1,000  10:30  v1.2
 )"""
+# Every repetition that may fail after it has matched is bounded: a line takes no longer than its length.
 _TOKEN = re.compile(
     rf"""
     (?i:https?://|ftp://|www\.){_IN_ADDRESS}
