@@ -9,6 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2x.nn.linear import FewOutputs
+
 
 class Windows(nn.Module):
     """Feature maps of every window of ``window`` neighbouring tokens: ``c_i = W x_{i:i+h-1} + b`` (Kim 2014, eq. 2).
@@ -19,7 +21,7 @@ class Windows(nn.Module):
     def __init__(self, width: int, maps: int, window: int) -> None:
         super().__init__()
         self.window = window
-        self.linear = nn.Linear(window * width, maps)
+        self.linear = FewOutputs(window * width, maps)
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """``embedded`` [N, T, D], ``mask`` [N, T] bool -> [N, T, maps]; padding is read as zeros."""

@@ -5,7 +5,8 @@ The score of tags y for emissions P is ``s(y) = start[y_1] + sum_i P[i, y_i] + s
 Which tag may follow which is told as bool matrices; what is not legal scores -inf, in training as in decoding.
 
 The end of a sentence is one more tag, ``stop``, which padding has too and which nothing leaves: every row of a batch
-then has T + 1 steps, no step asks for a mask, and the letters below are L = T + 1 steps and Q = K + 1 tags.
+then has T + 1 steps, no step asks for a mask, and the letters below are L = T + 1 steps and Q = K + 1 tags (at
+least 6, see :data:`FEWEST`), ``stop`` the last.
 
 Speed: the forward recursion ``a_t = x_t (a_t-1 E)`` and the backward one have the same form, so one product with a
 block matrix advances both. They run on probabilities, rescaled every step (Rabiner 1989, section V.A), and the
@@ -24,6 +25,9 @@ from torch.nn import functional as F
 
 from seq2x.batch import mask_of
 
+FEWEST = 5
+"""Tag sets smaller than this are filled up with tags that nothing enters: a product with 2 to 11 columns does not
+give every row the same bits (measured: torch 2.13, CPU)."""
 LOWEST = -1e30
 """Stands for -inf where autograd looks: the gradient of a log-sum over nothing but -inf is not a number."""
 
@@ -38,10 +42,6 @@ class Legal(NamedTuple):
     end: Tensor
     """[K] bool"""
 
-    def scores(self) -> Scores:
-        """Return 0 where legal, -inf elsewhere."""
-        return Scores(*(torch.zeros(part.shape).masked_fill(~part, -torch.inf) for part in self))
-
 
 class Scores(NamedTuple):
     """What a chain scores whatever the words are; -inf = not legal."""
@@ -54,10 +54,11 @@ class Scores(NamedTuple):
     """[K]"""
 
 
-class CRF(nn.Module):
-    """Learns :class:`Scores`. Emissions are [B, T, K] of any float type; the recursions run in at least float32.
+class Rules(nn.Module):
+    """A chain that knows what is legal and learns nothing: decodes the log-probabilities of a softmax.
 
-    ``mask`` [B, T] bool is True at real words, which come first; a row without a word is refused (ValueError).
+    Emissions are [B, T, K] of any float type. ``mask`` [B, T] bool is True at real words, which come first; a row
+    without a word is refused (ValueError).
     """
 
     illegal_transitions: Tensor
@@ -66,58 +67,59 @@ class CRF(nn.Module):
 
     def __init__(self, legal: Legal) -> None:
         super().__init__()
-        self.transitions, self.start, self.end = (nn.Parameter(torch.zeros(part.shape)) for part in legal)
         for name, part in legal._asdict().items():
             self.register_buffer(f"illegal_{name}", ~part, persistent=False)
 
     def scores(self) -> Scores:
-        """Return what was learnt, -inf where not legal."""
+        """Return 0 where legal, -inf elsewhere."""
         illegal = (self.illegal_transitions, self.illegal_start, self.illegal_end)
+        return Scores(*(torch.zeros(part.shape, device=part.device).masked_fill(part, -torch.inf) for part in illegal))
+
+    def viterbi(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Return the best tags, [B, T] long, 0 at padding; ValueError where no legal tags are as many as the words."""
+        return _viterbi(emissions, mask, self.scores())
+
+
+class CRF(Rules):
+    """Learns the scores of transitions, of the first tag and of the last. Recursions run in at least float32."""
+
+    def __init__(self, legal: Legal) -> None:
+        super().__init__(legal)
+        self.transitions, self.start, self.end = (nn.Parameter(torch.zeros(part.shape)) for part in legal)
+
+    def scores(self) -> Scores:
+        """Return what was learnt, -inf where not legal."""
         learnt = (self.transitions, self.start, self.end)
-        return Scores(*(part.masked_fill(mask, -torch.inf) for part, mask in zip(learnt, illegal, strict=True)))
+        return Scores(*(part + rule for part, rule in zip(learnt, super().scores(), strict=True)))
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """Return log p(``tags`` [B, T]) of each row, [B]; -inf where the tags are not legal."""
-        return log_likelihood(emissions, tags, mask, self.scores())
+        emissions, scores = _checked(emissions, mask), self.scores()
+        with torch.autocast(emissions.device.type, enabled=False):
+            steps = _steps(emissions, mask)
+            chains = _chains(steps, scores)
+            if chains.exact.all():
+                log_partition: Tensor = _LogPartition.apply(chains, emissions, *scores)  # type: ignore[no-untyped-call]
+            else:
+                log_partition = _log_partition(steps, scores)
+            return _path(emissions, tags, mask, scores) - log_partition
 
+    @torch.no_grad()
     def marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """Return p(y_t = k), [B, T, K], 0 at padding; no gradient."""
-        return marginals(emissions, mask, self.scores())
-
-    def viterbi(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """Return the best tags, [B, T] long, 0 at padding."""
-        return viterbi(emissions, mask, self.scores())
-
-
-def log_likelihood(emissions: Tensor, tags: Tensor, mask: Tensor, scores: Scores) -> Tensor:
-    """See :meth:`CRF.log_likelihood`."""
-    emissions = _checked(emissions, mask)
-    with torch.autocast(emissions.device.type, enabled=False):
-        steps = _steps(emissions, mask)
-        chains = _chains(steps, scores)
-        if chains.exact.all():
-            log_partition: Tensor = _LogPartition.apply(chains, emissions, *scores)  # type: ignore[no-untyped-call]
-        else:
-            log_partition = _log_partition(steps, scores)
-        return _path(emissions, tags, mask, scores) - log_partition
+        steps, scores = _steps(_checked(emissions, mask), mask), self.scores()
+        with torch.autocast(steps.device.type, enabled=False):
+            chains = _chains(steps, scores)
+            unary = chains.unary
+            rows = (~chains.exact).nonzero()[:, 0]
+            if len(rows):  # only these, so that the other rows keep their bits
+                unary[:, rows] = _log_marginals(steps[:, rows], scores)
+            return unary[:-1, :, : emissions.shape[2]].transpose(0, 1)
 
 
 @torch.no_grad()
-def marginals(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
-    """See :meth:`CRF.marginals`."""
-    with torch.autocast(emissions.device.type, enabled=False):
-        steps = _steps(_checked(emissions, mask), mask)
-        chains = _chains(steps, scores)
-        unary = chains.unary
-        rows = (~chains.exact).nonzero()[:, 0]
-        if len(rows):  # only these, so that the other rows keep their bits
-            unary[:, rows] = _log_marginals(steps[:, rows], scores)
-        return unary[:-1, :, :-1].transpose(0, 1)
-
-
-@torch.no_grad()
-def viterbi(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
-    """See :meth:`CRF.viterbi`; ValueError where the rules allow no tags as many as the words of a row."""
+def _viterbi(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
+    """See :meth:`Rules.viterbi` (Viterbi 1967)."""
     steps = _steps(_checked(emissions, mask), mask)
     start, moves = _with_stop(scores)
     into = moves.t().contiguous()  # [Q, Q], row: the tag that is entered
@@ -146,7 +148,7 @@ def _checked(emissions: Tensor, mask: Tensor) -> Tensor:
 
 def _steps(emissions: Tensor, mask: Tensor) -> Tensor:
     """Return emissions [L, B, Q] with the tag ``stop``: -inf at words, the only choice (0) after them."""
-    padded = F.pad(emissions, (0, 1, 0, 1), value=-torch.inf).transpose(0, 1)
+    padded = F.pad(emissions, (0, _extra(emissions.shape[2]), 0, 1), value=-torch.inf).transpose(0, 1)
     stopped = F.pad(~mask, (0, 1), value=True).t()
     stop = emissions.new_full((padded.shape[2],), -torch.inf)
     stop[-1] = 0
@@ -155,9 +157,16 @@ def _steps(emissions: Tensor, mask: Tensor) -> Tensor:
 
 def _with_stop(scores: Scores) -> tuple[Tensor, Tensor]:
     """Return start [Q] and transitions [Q, Q] with the tag ``stop``, entered at the cost of an end, never left."""
-    moves = F.pad(torch.cat([scores.transitions, scores.end[:, None]], 1), (0, 0, 0, 1), value=-torch.inf)
+    extra = _extra(len(scores.start))
+    moves = F.pad(scores.transitions, (0, extra, 0, extra), value=-torch.inf)
+    moves[:-extra, -1] = scores.end
     moves[-1, -1] = 0
-    return F.pad(scores.start, (0, 1), value=-torch.inf), moves
+    return F.pad(scores.start, (0, extra), value=-torch.inf), moves
+
+
+def _extra(tags: int) -> int:
+    """How many tags are added to K: ``stop``, and what brings them to :data:`FEWEST`."""
+    return max(FEWEST - tags, 0) + 1
 
 
 def _path(emissions: Tensor, tags: Tensor, mask: Tensor, scores: Scores) -> Tensor:
@@ -235,7 +244,7 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, chains: _Chains, *_of: Tensor) -> Tensor:
         """``_of`` is what the gradient belongs to: emissions [B, T, K], then the three of Scores."""
-        ctx.chains = chains
+        ctx.chains, ctx.tags = chains, _of[1].shape[0]
         return chains.log_partition.clone()  # the output must not be what ctx holds: each would keep the other alive
 
     @staticmethod
@@ -243,11 +252,12 @@ class _LogPartition(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """``gradient`` [B]."""
         chains: _Chains = ctx.chains
+        tags: int = ctx.tags
         weight = gradient[:, None]  # [B, 1]
-        unary = chains.unary[:-1, :, :-1] * weight
+        unary = chains.unary[:-1, :, :tags] * weight
         onward = chains.onward[1:] * weight
         pairs = (chains.alpha[:-1].flatten(0, 1).t() @ onward.flatten(0, 1)) * chains.moves  # [Q, Q]
-        return None, unary.transpose(0, 1), pairs[:-1, :-1], unary[0].sum(0), pairs[:-1, -1]
+        return None, unary.transpose(0, 1), pairs[:tags, :tags], unary[0].sum(0), pairs[:tags, -1]
 
 
 def _log_partition(steps: Tensor, scores: Scores) -> Tensor:

@@ -1,0 +1,93 @@
+"""The Transformer's parts against torch's own layer, against padding and against the size of the batch."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seq2x.batch import mask_of
+from seq2x.nn.transformer import Activation, EncoderLayer, MultiHeadAttention, sinusoids
+
+
+def _case(rows: int, length: int, width: int = 16) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(rows)
+    lengths = torch.randint(1, length + 1, (rows,), generator=generator)
+    lengths[0] = length
+    return torch.randn(rows, length, width, generator=generator), mask_of(lengths, length)
+
+
+def _torch_layer(ours: EncoderLayer, activation: str) -> nn.TransformerEncoderLayer:
+    """torch's layer with our weights."""
+    theirs = nn.TransformerEncoderLayer(16, 4, 32, 0.0, activation, batch_first=True, norm_first=True)
+    attention = ours.attention
+    with torch.no_grad():
+        theirs.self_attn.in_proj_weight.copy_(torch.cat([attention.query.weight, attention.memory.weight]))
+        theirs.self_attn.in_proj_bias.zero_()[:16].copy_(attention.query.bias)
+    theirs.self_attn.out_proj.load_state_dict(attention.output.state_dict())
+    theirs.linear1.load_state_dict(ours.feedforward.inner.state_dict())
+    theirs.linear2.load_state_dict(ours.feedforward.outer.state_dict())
+    theirs.norm1.load_state_dict(ours.norms[0].state_dict())
+    theirs.norm2.load_state_dict(ours.norms[1].state_dict())
+    return theirs.train()  # in evaluation it takes a shortcut of its own
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_layer_equals_that_of_torch(activation: Activation, training: bool) -> None:
+    torch.manual_seed(0)
+    ours = EncoderLayer(16, 4, 32, activation, dropout=0.0)
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    states, mask = _case(8, 12)
+    expected = _torch_layer(ours, activation)(states, src_key_padding_mask=~mask)
+    torch.testing.assert_close(ours.train(training)(states, mask)[mask], expected[mask])
+
+
+def test_attention_by_hand() -> None:
+    """Two heads of width 1, identity projections: each head is a softmax over its own column."""
+    attention = MultiHeadAttention(2, 2, 0.0).eval()
+    with torch.no_grad():
+        attention.query.weight.copy_(torch.eye(2))
+        attention.memory.weight.copy_(torch.eye(2).repeat(2, 1))
+        attention.output.weight.copy_(torch.eye(2))
+    keys, values = attention.project(torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]]]))
+    found = attention(torch.tensor([[[1.0, -1.0]]]), keys, values, torch.tensor([[[True, True, False]]]))
+    left = (math.exp(1) * 1 + math.exp(3) * 3) / (math.exp(1) + math.exp(3))
+    right = (math.exp(0) * 0 + math.exp(-2) * 2) / (math.exp(0) + math.exp(-2))
+    torch.testing.assert_close(found, torch.tensor([[[left, right]]]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mask_of_each_query_hides_the_future(training: bool) -> None:
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(16, 4, 0.0).train(training)
+    states, _ = _case(2, 6)
+    causal = torch.ones(6, 6, dtype=torch.bool).tril()[None]
+    changed = states.clone()
+    changed[:, 4:] += 1
+    first, second = (attention(both, *attention.project(both), causal) for both in (states, changed))
+    torch.testing.assert_close(first[:, :4], second[:, :4])
+    assert not torch.allclose(first[:, 4:], second[:, 4:])
+
+
+def test_rows_keep_their_bits_in_any_batch() -> None:
+    torch.manual_seed(0)
+    layer = EncoderLayer(64, 4, 128, "relu", dropout=0.1).eval()
+    states, mask = _case(24, 80, width=64)
+    with torch.inference_mode():
+        together = layer(states, mask)
+        for row in range(24):
+            length = int(mask[row].sum())
+            padded, eight = length + -length % 16, torch.full((8,), row)
+            alone = layer(states[eight, :padded], mask[eight, :padded])
+            assert torch.equal(alone[0, :length], together[row, :length])
+
+
+def test_sinusoids_by_hand() -> None:
+    found = sinusoids(torch.tensor([0, 3]), 5)
+    angles = [3.0, 3.0 / 10000 ** (2 / 5), 3.0 / 10000 ** (4 / 5)]
+    expected = [math.sin(angles[0]), math.cos(angles[0]), math.sin(angles[1]), math.cos(angles[1]), math.sin(angles[2])]
+    torch.testing.assert_close(found, torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0], expected]))
