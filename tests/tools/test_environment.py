@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import _environment
@@ -158,6 +161,32 @@ def test_programs_are_run_in_the_project(tmp_path: Path) -> None:
     code = "import os, sys, pathlib; pathlib.Path('here').write_text(os.environ['ONE']); sys.exit(3)"
     assert run([sys.executable, "-c", code], root=tmp_path, settings={"ONE": "1"}) == 3
     assert (tmp_path / "here").read_text() == "1"
+
+
+def test_ctrl_c_leaves_a_program_the_time_to_save(tmp_path: Path, tools: Path) -> None:
+    saving = """
+import pathlib, signal, sys, time
+def save(number, frame):
+    time.sleep(0.5)
+    pathlib.Path('saved').write_text('whole')
+    sys.exit(130)
+signal.signal(signal.SIGINT, save)
+pathlib.Path('ready').write_text('')
+time.sleep(30)
+"""
+    (tmp_path / "saving.py").write_text(saving)
+    code = (f"import sys, pathlib; sys.path.insert(0, {str(tools)!r}); import _environment as e; "
+            "e.main(lambda arguments: e.run([sys.executable, 'saving.py'], root=pathlib.Path('.')))")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does at Ctrl-C: to all of its programs
+    message = process.communicate(timeout=20)[1]
+    assert (tmp_path / "saved").read_text() == "whole"
+    assert process.returncode == 130
+    assert message == "\nstopped; the same command goes on from here\n"
 
 
 def test_asking_a_program() -> None:
