@@ -178,7 +178,7 @@ class Loss(NamedTuple):
 
     total: Tensor
     """The sum to minimise, a scalar."""
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]  # shadows tuple.count, which nobody wants of a loss
     """The number of sequences, words or tokens in it, a scalar."""
     parts: dict[str, Tensor] = {}  # noqa: RUF012 - a NamedTuple default, never mutated
     """Named detached sums, for the log."""

@@ -91,11 +91,10 @@ def _explain(kind: type[Config], problem: Any) -> str:
         return f"{at}the key {key!r} is missing"
     full = ".".join([*names, str(key)]) if key != "" else where
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        found = problem.get("ctx", {}).get("tag")
-        expected = [tag.strip(" '") for tag in problem.get("ctx", {}).get("expected_tags", "").split(",") if tag]
-        if found is None:
-            return f"{full}: the key 'kind' is missing{nearest('', expected)}"
-        return f"{full}: unknown kind {found!r}{nearest(found, expected)}"
+        choices = _kinds(kind, problem["loc"])
+        if problem["type"] == "union_tag_not_found":
+            return f"{full}: the key 'kind' is missing{nearest('', choices)}"
+        return f"{full}: unknown kind {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], choices)}"
     if problem["type"] == "literal_error":
         choices = [choice.strip(" '") for choice in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{full}: found {problem['input']!r}{nearest(str(problem['input']), choices)}"
@@ -104,7 +103,19 @@ def _explain(kind: type[Config], problem: Any) -> str:
 
 
 def _owner(kind: Any, table: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """Follow ``table`` through the classes; return the valid keys there and the path without union tags."""
+    """Return the valid keys of ``table`` and its path without union tags."""
+    candidates, names = _follow(kind, table)
+    valid = [field for candidate in candidates for field in getattr(candidate, "model_fields", {})]
+    return list(dict.fromkeys(valid)), names
+
+
+def _kinds(kind: Any, table: Sequence[Any]) -> list[str]:
+    """Return the kinds that the union at ``table`` knows."""
+    return [str(_tag(candidate)) for candidate in _follow(kind, table)[0]]
+
+
+def _follow(kind: Any, table: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    """Follow ``table``, as pydantic writes it, through the classes; return those there and the path in the file."""
     names: list[str] = []
     candidates = [kind]
     for part in table:
@@ -118,9 +129,7 @@ def _owner(kind: Any, table: Sequence[Any]) -> tuple[list[str], list[str]]:
         names.append(str(part))
         mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
         candidates = fields or mappings
-    valid = [field for candidate in candidates for member in _members(candidate)
-             if isinstance(member, type) and issubclass(member, Config) for field in member.model_fields]
-    return list(dict.fromkeys(valid)), names
+    return [member for candidate in candidates for member in _members(candidate)], names
 
 
 def _members(annotation: Any) -> Iterable[Any]:

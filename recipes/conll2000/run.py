@@ -1,0 +1,38 @@
+"""Train a chunker on CoNLL-2000 and score it on the test set, once.
+
+    tools/get_data conll2000
+    python recipes/conll2000/run.py --out runs/conll2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from seq2x import Tagger, evaluate, train
+from seq2x.config import read
+from seq2x.reports.console import ConsoleDisplay
+from seq2x.run import read_examples
+from seq2x.settings import RunConfig
+
+HERE = Path(__file__).parent
+DATA = Path(os.environ.get("SEQ2X_DATA", ".data")) / "conll2000"
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--out", type=Path, default=Path("runs/conll2000"), help="run directory")
+parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped")
+arguments = parser.parse_args()
+
+paths = [f'tasks.chunks.train="{(DATA / "train.txt.gz").as_posix()}"']
+config = read(RunConfig, HERE / "conll2000.toml", [*paths, *arguments.set])
+
+began = time.process_time()
+run = train(config, arguments.out, resume=arguments.resume, display=ConsoleDisplay())
+print(f"trained in {(time.process_time() - began) / 60:.1f} CPU minutes; best dev F1 {run.progress.best:.2f}")
+
+test = read_examples(config.tasks["chunks"], str(DATA / "test.txt.gz"))
+scores = evaluate(Tagger.load(run.directory), test).scores
+print(f"test, {len(test):,} sentences: {scores}")

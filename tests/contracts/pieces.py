@@ -1,0 +1,97 @@
+"""What the contract tests run over: every member of the unions, and its variants that take another path."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, get_args
+
+import torch
+
+from seq2x.batch import Batch, Tokens
+from seq2x.config import Config
+from seq2x.encoders import EncoderConfig
+from seq2x.heads import HeadConfig, Outputs
+from seq2x.model import Model
+from seq2x.text import tags
+
+SIZE, CHARACTERS, CLASSES, TARGETS = 40, 12, 5, 30
+TAGS = tuple(tags.complete(["LOC", "PER"], "BIO"))
+
+SMALL = {"embedding": {"width": 16}, "dropout": 0.1}
+SPELT = {"embedding": {"width": 10, "dropout": 0.1, "characters": {"width": 6, "maps": 3, "windows": [2, 3]}}}
+RECURRENT = {"kind": "recurrent", "hidden": 8}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "recurrent": {**SMALL, **RECURRENT},
+    "recurrent two layers, gru": {**SMALL, **RECURRENT, "layers": 2, "cell": "gru"},
+    "recurrent plain, spelt": {**SPELT, **RECURRENT, "cell": "rnn"},
+    "recurrent one direction": {**SMALL, "kind": "recurrent", "hidden": 16, "bidirectional": False},
+    "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
+    "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
+    "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
+                                       "positions": "learned"},
+}
+DECODER = {"width": 16, "hidden": 16, "dropout": 0.1}
+HEADS: dict[str, dict[str, Any]] = {
+    **{f"classify {pooling}": {"kind": "classify", "pooling": pooling, "hidden": 7}
+       for pooling in ("last", "max", "mean", "attention")},
+    **{f"tag {decoder}": {"kind": "tag", "decoder": decoder} for decoder in ("crf", "softmax")},
+    "tag mean of pieces": {"kind": "tag", "pool": "mean"},
+    **{f"translate {cell}": {"kind": "translate", "decoder": {**DECODER, "cell": cell}} for cell in ("lstm", "gru", "rnn")},
+    **{f"translate {attention}": {"kind": "translate", "decoder": {**DECODER, "attention": {"kind": attention}}}
+       for attention in ("additive", "multiplicative", "dot")},
+    "translate coverage one": {"kind": "translate", "decoder": {**DECODER, "coverage": {"loss": "one"}}},
+    "translate two layers, no feeding": {"kind": "translate", "tie": "none",
+                                         "decoder": {**DECODER, "layers": 2, "input_feeding": False}},
+}
+
+
+def parse(union: Any, settings: dict[str, Any]) -> Any:
+    (kind,) = [member for member in get_args(get_args(union)[0]) if member.model_fields["kind"].default == settings["kind"]]
+    return kind.model_validate(settings)
+
+
+def kinds(union: Any) -> set[str]:
+    return {member.model_fields["kind"].default for member in get_args(get_args(union)[0])}
+
+
+def build(encoder: str, head: str) -> Model:
+    """A model with one head named after its kind, all weights away from zero, so that nothing is equal by chance."""
+    torch.manual_seed(0)
+    body = parse(EncoderConfig, ENCODERS[encoder]).build(SIZE, CHARACTERS)
+    config: Config = parse(HeadConfig, HEADS[head])
+    outputs = {"classify": Outputs(CLASSES), "tag": Outputs(len(TAGS), TAGS, "BIO"), "translate": Outputs(TARGETS)}
+    kind = HEADS[head]["kind"]
+    model = Model(body, {kind: config.build(body.dims, body.summary_width, outputs[kind])})  # type: ignore[attr-defined]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+def examples(kind: str, count: int, seed: int = 0) -> list[tuple[Any, ...]]:
+    """(ids, characters, spans, target) of invented sentences of 2 to 20 tokens; pieces of words where words matter."""
+    draw = random.Random(seed)
+    made = []
+    for _ in range(count):
+        length = draw.randint(2, 20)
+        ids = [*[draw.randrange(4, SIZE) for _ in range(length)], 3]
+        characters = [[draw.randrange(1, CHARACTERS) for _ in range(draw.randint(1, 6))] for _ in ids]
+        starts = sorted({0, *[position for position in range(1, length) if draw.random() < 0.6]})
+        spans = list(zip(starts, [*starts[1:], length], strict=True))
+        target: Any = draw.randrange(CLASSES)
+        if kind == "tag":
+            target = [TAGS.index(draw.choice(["O", "B-LOC", "B-PER"])) for _ in spans]
+        if kind == "translate":
+            target = [2, *[draw.randrange(4, TARGETS) for _ in range(draw.randint(2, 9))], 3]
+        made.append((ids, characters, spans, target))
+    return made
+
+
+def batch(kind: str, chosen: list[tuple[Any, ...]], multiple: int = 1) -> Batch:
+    ids, characters, spans, targets = zip(*chosen, strict=True)
+    width = max(map(len, spans))
+    ranges = torch.tensor([[*row, *[(0, 0)] * (width - len(row))] for row in spans])
+    target: Any = torch.tensor(targets) if kind == "classify" else Tokens.of(targets)
+    if kind == "tag":
+        target = torch.tensor([[*row, *[0] * (width - len(row))] for row in targets])
+    return Batch(Tokens.of(ids, characters, multiple), ranges, target)

@@ -1,0 +1,140 @@
+"""What every head promises, over every encoder where the encoder could matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from contracts.pieces import ENCODERS, HEADS, batch, build, examples, kinds
+
+from seq2x import checkpoint
+from seq2x.batch import LENGTH_MULTIPLE, Batch
+from seq2x.heads import HeadConfig
+from seq2x.heads.translate import SearchConfig, TranslateHead
+from seq2x.model import Model
+
+every_head = pytest.mark.parametrize("head", HEADS)
+one_of_each = pytest.mark.parametrize("head", ["classify attention", "tag crf", "translate additive"])
+every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+
+
+def kind_of(head: str) -> str:
+    return str(HEADS[head]["kind"])
+
+
+def predictions(model: Model, kind: str, chosen: Batch, count: int) -> list[object]:
+    """What the head predicts for the first ``count`` rows, everything that it says of them."""
+    model.eval()
+    with torch.no_grad():
+        encoded, head = model.encode(kind, chosen), model.head(kind)
+        if isinstance(head, TranslateHead):
+            return list(head.predict(encoded, SearchConfig(beam_size=3), n_best=3)[:count])
+        return head.predict(encoded)[:count]
+
+
+def test_every_kind_is_tested() -> None:
+    assert {settings["kind"] for settings in HEADS.values()} == kinds(HeadConfig)
+
+
+@every_head
+def test_every_parameter_gets_a_gradient(head: str) -> None:
+    """Coverage too: the bug of other toolkits was a coverage that never reached the attention."""
+    kind = kind_of(head)
+    model = build("recurrent", head).train()
+    model(kind, batch(kind, examples(kind, 12))).total.backward()
+    silent = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.abs().sum()]
+    pieces_only = ["encoder.embedding.spelling"]
+    assert [key for key in silent if not key.startswith(tuple(pieces_only))] == []
+
+
+@every_encoder
+@one_of_each
+def test_together_is_alone_to_the_bit(encoder: str, head: str) -> None:
+    """n sentences together, in any order, are n sentences alone."""
+    kind, model = kind_of(head), build(encoder, head)
+    chosen = examples(kind, 11)
+    together = predictions(model, kind, batch(kind, chosen, LENGTH_MULTIPLE).pad_rows(), 11)
+    alone = [predictions(model, kind, batch(kind, [one], LENGTH_MULTIPLE).pad_rows(), 1)[0] for one in chosen]
+    assert together == alone
+    backwards = predictions(model, kind, batch(kind, chosen[::-1], LENGTH_MULTIPLE).pad_rows(), 11)
+    assert backwards == together[::-1]
+
+
+@every_head
+def test_every_head_together_is_alone_to_the_bit(head: str) -> None:
+    kind, model = kind_of(head), build("recurrent", head)
+    chosen = examples(kind, 9, seed=1)
+    together = predictions(model, kind, batch(kind, chosen, LENGTH_MULTIPLE).pad_rows(), 9)
+    assert together == [predictions(model, kind, batch(kind, [one], LENGTH_MULTIPLE).pad_rows(), 1)[0] for one in chosen]
+
+
+@every_head
+def test_the_loss_is_a_sum_with_its_count(head: str) -> None:
+    """Two batches have the sum of their losses, whatever the padding."""
+    kind, model = kind_of(head), build("recurrent", head).eval()
+    chosen = examples(kind, 10)
+    with torch.no_grad():
+        whole = model(kind, batch(kind, chosen))
+        halves = [model(kind, batch(kind, part)) for part in (chosen[:3], chosen[3:])]
+    assert float(whole.total) == pytest.approx(sum(float(half.total) for half in halves), rel=1e-5)
+    assert int(whole.count) == sum(int(half.count) for half in halves)
+    units = {"classify": lambda one: 1, "tag": lambda one: len(one[2]), "translate": lambda one: len(one[3]) - 1}
+    assert int(whole.count) == sum(units[kind](one) for one in chosen)
+
+
+@every_head
+def test_scores_are_log_probabilities_of_the_target(head: str) -> None:
+    kind, model = kind_of(head), build("recurrent", head).eval()
+    chosen = batch(kind, examples(kind, 6))
+    with torch.no_grad():
+        scores = model.head(kind).scores(model.encode(kind, chosen), chosen.target)
+        loss = model(kind, chosen)
+    assert (scores <= 1e-6).all()
+    if kind == "translate":
+        assert float(loss.parts["nll"]) == pytest.approx(-float(scores.sum()), rel=1e-4)
+
+
+@every_encoder
+@one_of_each
+def test_saved_and_loaded_it_predicts_the_same(encoder: str, head: str, tmp_path: Path) -> None:
+    kind, model = kind_of(head), build(encoder, head)
+    chosen = batch(kind, examples(kind, 5), LENGTH_MULTIPLE).pad_rows()
+    before = predictions(model, kind, chosen, 5)
+    checkpoint.save_weights(dict(model.named_parameters()), tmp_path / "weights.safetensors")
+    other = build(encoder, head)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    checkpoint.load_weights(other, tmp_path / "weights.safetensors")
+    assert predictions(other, kind, chosen, 5) == before
+
+
+@every_encoder
+@one_of_each
+def test_it_learns_one_batch_by_heart(encoder: str, head: str) -> None:
+    kind, model = kind_of(head), build(encoder, head)
+    chosen = examples(kind, 4, seed=2)
+    whole = batch(kind, chosen)
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    torch.manual_seed(1)
+    for update in range(1, 601):
+        model.train()
+        loss = model(kind, whole)
+        (loss.total / loss.count).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        if update % 50 == 0:
+            found = predictions(model, kind, batch(kind, chosen, LENGTH_MULTIPLE).pad_rows(), 4)
+            if [output_of(kind, prediction) for prediction in found] == [one[3] for one in chosen]:
+                return
+    pytest.fail(f"after {update} updates: {found}")
+
+
+def output_of(kind: str, prediction: Any) -> Any:
+    """A prediction in the form of its target."""
+    if kind == "translate":
+        return [2, *prediction[0].tokens, 3]
+    return prediction.label if kind == "classify" else prediction.tags

@@ -1,0 +1,69 @@
+"""Settings: what is right comes back as it went, what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2x import config
+from seq2x.errors import ConfigError
+from seq2x.settings import RunConfig
+
+TASK = {"kind": "tag", "train": "a.conll", "data": {"scheme": "BIO"}}
+SMALLEST = {"tasks": {"ner": TASK}}
+
+
+def problem(data: dict[str, object], *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(RunConfig, data, "ner.toml", overrides)
+    return str(caught.value)
+
+
+@given(st.builds(dict, seed=st.integers(0, 10**6), threads=st.none() | st.integers(1, 64),
+                 encoder=st.sampled_from([{"kind": "recurrent", "layers": 3}, {"kind": "transformer"}, {"kind": "convolution"}]),
+                 schedule=st.sampled_from([{"kind": "cosine", "final": 0.25}, {"kind": "plateau"}])))
+def test_dump_and_read_is_the_same(data: dict[str, object]) -> None:
+    import tomllib
+
+    made = config.parse(RunConfig, {**data, **SMALLEST}, "test")
+    assert config.parse(RunConfig, tomllib.loads(config.dump(made)), "test") == made
+
+
+def test_mistakes_name_file_table_key_and_the_nearest_choice() -> None:
+    assert problem({**SMALLEST, "encoder": {"kind": "recurrent", "layer": 2}}) == (
+        "ner.toml: encoder: unknown key 'layer'; did you mean 'layers'?")
+    assert problem({**SMALLEST, "encodr": {}}) == "ner.toml: unknown key 'encodr'; did you mean 'encoder'?"
+    assert problem({**SMALLEST, "encoder": {"kind": "recurent"}}) == (
+        "ner.toml: encoder: unknown kind 'recurent'; did you mean 'recurrent'?")
+    assert "the key 'kind' is missing; the choices are 'recurrent'" in problem({**SMALLEST, "encoder": {"layers": 2}})
+    assert problem({**SMALLEST, "encoder": {"kind": "recurrent", "cell": "gruu"}}) == (
+        "ner.toml: encoder.cell: found 'gruu'; did you mean 'gru'?")
+    assert problem({"tasks": {"ner": {**TASK, "data": {}}}}) == "ner.toml: tasks.ner.data: the key 'scheme' is missing"
+    assert "tasks.ner.head: unknown key 'decodr'; did you mean 'decoder'?" in problem(
+        {"tasks": {"ner": {**TASK, "head": {"decodr": "crf"}}}})
+    assert "training.max_epochs: found 0" in problem({**SMALLEST, "training": {"max_epochs": 0}})
+    assert "the key 'tasks' is missing" in problem({})
+
+
+def test_overrides_are_toml_and_checked_alike() -> None:
+    made = config.parse(RunConfig, SMALLEST, "ner.toml",
+                        ["optimiser.kind=sgd", "optimiser.rate=1e-4", "encoder.kind='recurrent'", "encoder.layers = 3"])
+    assert (made.optimiser.kind, made.optimiser.rate) == ("sgd", 1e-4)
+    assert made.encoder.kind == "recurrent"
+    assert "unknown key 'rat'; did you mean 'rate'" in problem(SMALLEST, "optimiser.kind=adam", "optimiser.rat=1")
+    assert "expected KEY=VALUE" in problem(SMALLEST, "optimiser.rate")
+    assert "is a value, not a table" in problem({**SMALLEST, "seed": 1}, "seed.sub=1")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for name, content, message in (("a.toml", b"seed = ", "not valid TOML"), ("b.toml", b"\xff", "not valid UTF-8 at byte 0")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigError, match=f"{name}: {message}"):
+            config.read(RunConfig, tmp_path / name)
+    with pytest.raises(ConfigError, match="no such file"):
+        config.read(RunConfig, tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="is a directory"):
+        config.read(RunConfig, tmp_path)

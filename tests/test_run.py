@@ -1,0 +1,186 @@
+"""From text files to a run directory, on small invented data: train, stop, go on, refuse."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from seq2x import checkpoint, config
+from seq2x.errors import ConfigError, DataError, RunError
+from seq2x.run import train
+from seq2x.settings import RunConfig
+
+NAMES, PLACES = ["ann", "bob", "eve", "tom"], ["york", "rome", "oslo"]
+WORDS = {"ann": "anna", "bob": "bert", "eve": "eva", "tom": "thomas", "york": "jork", "rome": "rom", "oslo": "osle",
+         "went": "ging", "to": "nach", "saw": "sah", ".": "."}
+
+
+def sentences(count: int, seed: int) -> list[list[tuple[str, str]]]:
+    draw = random.Random(seed)
+    made = []
+    for _ in range(count):
+        if draw.random() < 0.5:
+            made.append([(draw.choice(NAMES), "B-PER"), ("went", "O"), ("to", "O"), (draw.choice(PLACES), "B-LOC"),
+                         (".", "O")])
+        else:
+            made.append([(draw.choice(NAMES), "B-PER"), (draw.choice(NAMES), "I-PER"), ("saw", "O"),
+                         (draw.choice(PLACES), "B-LOC"), (".", "O")])
+    return made
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name, count, seed in (("train", 60, 1), ("dev", 12, 2)):
+        made = sentences(count, seed)
+        (tmp_path / f"{name}.conll").write_text(
+            "".join("".join(f"{word} {tag}\n" for word, tag in one) + "\n" for one in made))
+        (tmp_path / f"{name}.tsv").write_text(
+            "".join(f"{'seen' if 'saw' in dict(one) else 'gone'}\t{' '.join(word for word, _ in one)}\n" for one in made))
+        (tmp_path / f"{name}.src").write_text("".join(" ".join(word for word, _ in one) + "\n" for one in made))
+        (tmp_path / f"{name}.tgt").write_text("".join(" ".join(WORDS[word] for word, _ in one) + "\n" for one in made))
+    return tmp_path
+
+
+def settings(files: Path, *kinds: str, **training: Any) -> RunConfig:
+    tasks: dict[str, Any] = {
+        "tag": {"kind": "tag", "train": f"{files}/train.conll", "dev": f"{files}/dev.conll", "data": {"scheme": "BIO"},
+                "limit": {"max_tokens": 50}},
+        "classify": {"kind": "classify", "train": f"{files}/train.tsv", "dev": f"{files}/dev.tsv",
+                     "limit": {"max_tokens": 50}},
+        "translate": {"kind": "translate", "train": [f"{files}/train.src", f"{files}/train.tgt"],
+                      "dev": [f"{files}/dev.src", f"{files}/dev.tgt"], "limit": {"max_tokens": 50},
+                      "search": {"beam_size": 2}, "head": {"decoder": {"width": 32, "hidden": 32, "dropout": 0.1}}},
+    }
+    data = {
+        "text": {"kind": "subwords", "size": 300, "dropout": 0.1} if "translate" in kinds else {"kind": "words"},
+        "encoder": {"kind": "recurrent", "hidden": 16, "dropout": 0.1, "embedding": {"width": 32}},
+        "tasks": {kind: tasks[kind] for kind in kinds},
+        "optimiser": {"kind": "adam", "rate": 0.02},
+        "training": {"batch_tokens": 64, "max_epochs": 3, "ema": 0.5, **training},
+    }
+    return config.parse(RunConfig, data, "test")
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("kind", ["tag", "classify", "translate"])
+def test_it_learns_and_leaves_a_whole_directory(files: Path, kind: str) -> None:
+    log: list[str] = []
+    result = train(settings(files, kind, max_epochs=40 if kind == "translate" else 8), files / "run", say=log.append)
+    assert result.progress.best is not None
+    assert result.progress.best > 90
+    assert any("60 examples of train" in line for line in log)
+    loaded = checkpoint.load(result.directory)
+    assert loaded.config == settings(files, kind, max_epochs=40 if kind == "translate" else 8)
+    names = {path.name for path in result.directory.iterdir()}
+    assert {"config.toml", "weights.safetensors", "resume", "metrics.jsonl", "README.md"} <= names
+    assert (f"labels.{kind}.txt" in names) == (kind != "translate")
+    records = checkpoint.read_metrics(result.directory)
+    assert records[-1]["step"] == result.progress.step
+    assert max(record["best"] for record in records) == result.progress.best
+
+
+def test_tasks_share_one_encoder(files: Path) -> None:
+    result = train(settings(files, "tag", "classify", max_epochs=8), files / "run", say=quiet)
+    loaded = checkpoint.load(result.directory)
+    assert set(loaded.model.heads) == {"tag", "classify"}
+    stored = load_file(result.directory / "weights.safetensors")
+    assert sum(name.startswith("encoder.embedding") for name in stored) == 1
+    assert result.progress.best is not None
+    assert result.progress.best > 90
+
+
+def same(left: Path, right: Path) -> None:
+    for name in ("weights.safetensors", "resume/state.safetensors"):
+        mine, other = load_file(left / name), load_file(right / name)
+        assert mine.keys() == other.keys()
+        assert all((mine[key] == other[key]).all() for key in mine), name
+    steps = [[(record["step"], record["scores"]) for record in checkpoint.read_metrics(run)] for run in (left, right)]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("kinds", [("translate",), ("tag", "classify")])
+def test_stopped_and_resumed_is_never_stopped(files: Path, kinds: tuple[str, ...]) -> None:
+    train(settings(files, *kinds), files / "whole", say=quiet)
+    train(settings(files, *kinds, max_epochs=1), files / "parts", say=quiet)
+    train(settings(files, *kinds, max_steps=10), files / "parts", resume=True, say=quiet)  # in the middle of an epoch
+    train(settings(files, *kinds), files / "parts", resume=True, say=quiet)
+    mine, other = (checkpoint.read_metrics(files / name) for name in ("whole", "parts"))
+    assert [record["step"] for record in mine] == [record["step"] for record in other if record["step"] != 10]
+    whole, parts = (load_file(files / name / "resume/state.safetensors") for name in ("whole", "parts"))
+    assert all((whole[key] == parts[key]).all() for key in whole if key.startswith("model."))
+
+
+KILLED = """
+import sys, time
+from seq2x import config
+from seq2x.run import train
+from seq2x.settings import RunConfig
+train(config.read(RunConfig, sys.argv[1]), sys.argv[2], resume=True, say=lambda line: None)
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_as_if_never_stopped(files: Path) -> None:
+    own = settings(files, "translate", max_epochs=6)
+    (files / "run.toml").write_text(config.dump(own))
+    train(own, files / "whole", say=quiet)
+    draw = random.Random(3)
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, files / "run.toml", files / "killed"])
+        for _ in range(600):
+            if (files / "killed" / "resume").exists():
+                break
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0.0, 1.0))
+        process.kill()
+        process.wait()
+    train(own, files / "killed", resume=True, say=quiet)
+    same(files / "whole", files / "killed")
+
+
+def test_an_older_run_is_not_overwritten_without_being_asked(files: Path) -> None:
+    train(settings(files, "classify", max_epochs=1), files / "run", say=quiet)
+    with pytest.raises(RunError, match="holds a run already; --resume goes on with it, --overwrite starts afresh"):
+        train(settings(files, "classify"), files / "run", say=quiet)
+    with pytest.raises(RunError, match=r"other settings: encoder.hidden was 16, now 8"):
+        train(settings(files, "classify"), files / "run", overrides=["encoder.hidden=8"], resume=True, say=quiet)
+    (files / "train.tsv").write_text("gone\tann went to rome .\nseen\tbob ann saw oslo .\n")
+    with pytest.raises(RunError, match=r"train\.tsv is not the file that the run began with"):
+        train(settings(files, "classify"), files / "run", resume=True, say=quiet)
+    with pytest.raises(RunError, match="exists and is no run directory"):
+        train(settings(files, "classify"), files, say=quiet)
+    train(settings(files, "classify", max_epochs=1), files / "run", overwrite=True, say=quiet)
+    assert len(checkpoint.read_metrics(files / "run")) == 1
+
+
+def test_without_a_dev_file_some_of_train_is_held_out_and_it_is_said(files: Path) -> None:
+    log: list[str] = []
+    own = settings(files, "classify", max_epochs=1).model_dump(mode="json", exclude_none=True)
+    del own["tasks"]["classify"]["dev"]
+    train(config.parse(RunConfig, own, "test"), files / "run", overrides=["tasks.classify.hold_out=0.2"], say=log.append)
+    assert any("of train are held out" in line for line in log)
+    assert json.loads((files / "run" / "metrics.jsonl").read_text())["scores"]["classify"]
+
+
+def test_mistakes_are_named(files: Path) -> None:
+    with pytest.raises(ConfigError, match="encoder: unknown key 'layer'; did you mean 'layers'"):
+        train(settings(files, "tag"), files / "run", overrides=["encoder.layer=2"], say=quiet)
+    with pytest.raises(ConfigError, match=r"encoder: unknown kind 'recurent'; did you mean 'recurrent'"):
+        train(settings(files, "tag"), files / "run", overrides=["encoder.kind=recurent"], say=quiet)
+    with pytest.raises(ConfigError, match="batch_tokens = 20 is smaller than tasks.tag.limit.max_tokens = 50"):
+        train(settings(files, "tag"), files / "run", overrides=["training.batch_tokens=20"], say=quiet)
+    with pytest.raises(ConfigError, match=r"needs a text processor with characters"):
+        train(settings(files, "tag"), files / "run", overrides=["encoder.embedding.characters.width=3"], say=quiet)
+    (files / "dev.tsv").write_text("lost\tann went to rome .\n")
+    with pytest.raises(DataError, match=r"dev\.tsv, line 1: .*'lost'"):
+        train(settings(files, "classify"), files / "run2", say=quiet)

@@ -1,0 +1,176 @@
+"""fit on a small model: averages by true counts, schedules, stopping, exact resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from contracts.pieces import batch, build, examples
+
+from seq2x.batch import Batch
+from seq2x.errors import Seq2xError
+from seq2x.model import Model
+from seq2x.training.averaging import MovingAverage
+from seq2x.training.fit import FitConfig, Progress, Score, State, Update, fit
+from seq2x.training.optimisers import (
+    AdamConfig,
+    AdamWConfig,
+    ConstantConfig,
+    CosineConfig,
+    InverseSqrtConfig,
+    OptimiserConfig,
+    PlateauConfig,
+    ScheduleConfig,
+    SGDConfig,
+)
+
+BATCHES = [examples("translate", 3, seed) for seed in range(5)]
+
+
+def stream(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+    while True:
+        for index in range(number, len(BATCHES)):
+            following = (epoch, index + 1) if index + 1 < len(BATCHES) else (epoch + 1, 0)
+            yield following, "translate", batch("translate", BATCHES[index])
+        epoch, number = epoch + 1, 0
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.updates: list[tuple[int, float]] = []
+        self.improved: list[bool] = []
+
+    def updated(self, update: Update) -> None:
+        self.updates.append((update.progress.step, update.rate))
+
+    def evaluating(self, progress: Progress) -> None:
+        assert progress.step
+
+    def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
+        assert progress.evaluations and score.scores
+        self.improved.append(improved)
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self.best: list[dict[str, torch.Tensor] | None] = []
+
+    def __call__(self, state: State, weights: dict[str, torch.Tensor] | None) -> None:
+        copied = {name: tensor.clone() for name, tensor in state.tensors.items()}
+        self.states.append(State(state.progress, copied))
+        self.best.append(None if weights is None else {name: tensor.clone() for name, tensor in weights.items()})
+
+
+def run(
+    config: FitConfig, optimiser: OptimiserConfig | None = None, schedule: ScheduleConfig | None = None,
+    state: State | None = None, scores: list[float] | None = None,
+) -> tuple[Model, Progress, Kept, Quiet]:
+    torch.manual_seed(0)
+    model, kept, display = build("recurrent", "translate additive"), Kept(), Quiet()
+    given = iter(scores or [])
+
+    def evaluate(model: Model) -> Score:
+        assert not model.training
+        with torch.no_grad():
+            value = next(given, None) if scores else -float(model("translate", batch("translate", BATCHES[0])).total)
+        assert value is not None
+        return Score(value, {"loss": value})
+
+    progress = fit(model, stream, evaluate, kept, config, optimiser or AdamConfig(rate=0.01), schedule or ConstantConfig(),
+                   steps=20, display=display, state=state)
+    return model, progress, kept, display
+
+
+@pytest.mark.parametrize("optimiser", [AdamConfig(rate=0.01), AdamWConfig(rate=0.01), SGDConfig(rate=0.1, momentum=0.9)])
+@pytest.mark.parametrize("schedule", [PlateauConfig(patience=1, warmup=3), CosineConfig(warmup=2),
+                                      InverseSqrtConfig(warmup=4)])
+def test_a_resumed_run_is_the_run_never_stopped(optimiser: OptimiserConfig, schedule: ScheduleConfig) -> None:
+    config = FitConfig(max_epochs=4, evaluate_every=3, ema=0.9, accumulate=2)
+    whole, _, kept, _ = run(config, optimiser, schedule)
+    for state in kept.states[:-1]:
+        model, progress, again, _ = run(config, optimiser, schedule, state)
+        for (name, parameter), other in zip(whole.named_parameters(), model.parameters(), strict=True):
+            assert torch.equal(parameter, other), name
+        assert again.states[-1].progress.best == kept.states[-1].progress.best
+        assert again.states[-1].tensors.keys() == kept.states[-1].tensors.keys()
+        for name, tensor in kept.states[-1].tensors.items():
+            assert torch.equal(tensor, again.states[-1].tensors[name]), name
+        assert progress.done == "4 epochs"
+
+
+def test_accumulated_batches_are_one_large_batch() -> None:
+    """Sums over true counts: five batches an update equal one batch of all their rows."""
+
+    def weights(accumulate: int, parts: list[list[Any]]) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = build("recurrent", "translate additive").eval()
+        model.train = lambda mode=True: model  # type: ignore[method-assign, assignment] # no dropout: rows differ in order
+
+        def chunks(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+            assert (epoch, number) == (0, 0)
+            for index, part in enumerate(parts):
+                yield (0, index + 1) if index + 1 < len(parts) else (1, 0), "translate", batch("translate", part)
+
+        fit(model, chunks, lambda _: Score(0.0, {}), lambda *_: None, FitConfig(max_epochs=1, accumulate=accumulate),
+            SGDConfig(rate=0.5), ConstantConfig(), steps=1, display=type("D", (Quiet,), {"evaluated": lambda *_: None})())
+        return [parameter.detach() for parameter in model.parameters()]
+
+    several = weights(5, BATCHES)
+    one = weights(1, [[example for part in BATCHES for example in part]])
+    for mine, other in zip(several, one, strict=True):
+        assert torch.allclose(mine, other, atol=1e-5)
+
+
+def test_limits_and_patience() -> None:
+    assert run(FitConfig(max_epochs=2))[1].done == "2 epochs"
+    _, progress, _, display = run(FitConfig(max_steps=7))
+    assert (progress.step, progress.done, display.updates[-1][0]) == (7, "7 updates", 7)
+    _, progress, kept, display = run(FitConfig(patience=2, max_epochs=9), scores=[1.0, 3.0, 2.0, 3.0, 9.0])
+    assert (progress.done, progress.best, progress.best_step) == ("no better score in 2 evaluations", 3.0, 10)
+    assert display.improved == [True, True, False, False]
+    assert [weights is not None for weights in kept.best] == display.improved
+    assert run(FitConfig(max_minutes=1e-9))[1].step == 1
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is() -> None:
+    model, _, kept, _ = run(FitConfig(max_epochs=2))
+    again, progress, _, display = run(FitConfig(max_epochs=2), state=kept.states[-1])
+    assert (progress.done, display.updates) == ("2 epochs", [])
+    for mine, other in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_schedules_are_their_formulas() -> None:
+    rates = [rate for _, rate in run(FitConfig(max_epochs=4), schedule=CosineConfig(warmup=5, final=0.1))[3].updates]
+    assert rates[:5] == pytest.approx([0.002, 0.004, 0.006, 0.008, 0.01])
+    expected = [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * done / 15)) / 2) for done in range(1, 16)]
+    assert rates[5:] == pytest.approx(expected)
+    inverse = InverseSqrtConfig(warmup=4).build(100)
+    assert [inverse.factor(step) for step in (1, 4, 16)] == [0.25, 1.0, 0.5]
+    rates = [rate for _, rate in run(FitConfig(max_epochs=4), schedule=PlateauConfig(patience=1),
+                                     scores=[2.0, 1.0, 1.0, 3.0])[3].updates]
+    assert rates[::5] == [0.01, 0.01, 0.005, 0.0025]
+
+
+def test_the_average_is_the_formula() -> None:
+    model = build("recurrent", "classify last")
+    average = MovingAverage(model, 0.5)
+    first = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    average.update(1)  # decay = min(0.5, 2 / 11)
+    with average.applied():
+        for name, parameter in model.named_parameters():
+            assert torch.allclose(parameter, first[name] + 9 / 11, atol=1e-6)
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter, first[name] + 1)
+
+
+def test_a_gradient_that_is_not_finite_stops_with_advice() -> None:
+    with pytest.raises(Seq2xError, match="not finite.*lower learning rate"):
+        run(FitConfig(max_epochs=2, clip=0), SGDConfig(rate=1e38))
