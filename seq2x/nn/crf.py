@@ -5,8 +5,7 @@ The score of tags y for emissions P is ``s(y) = start[y_1] + sum_i P[i, y_i] + s
 Which tag may follow which is told as bool matrices; what is not legal scores -inf, in training as in decoding.
 
 The end of a sentence is one more tag, ``stop``, which padding has too and which nothing leaves: every row of a batch
-then has T + 1 steps, no step asks for a mask, and the letters below are L = T + 1 steps and Q = K + 1 tags (at
-least 6, see :data:`FEWEST`), ``stop`` the last.
+then has T + 1 steps, no step asks for a mask, and the letters below are L = T + 1 steps and Q = K + 1 tags.
 
 Speed: the forward recursion ``a_t = x_t (a_t-1 E)`` and the backward one have the same form, so one product with a
 block matrix advances both. They run on probabilities, rescaled every step (Rabiner 1989, section V.A), and the
@@ -25,9 +24,6 @@ from torch.nn import functional as F
 
 from seq2x.batch import mask_of
 
-FEWEST = 5
-"""Tag sets smaller than this are filled up with tags that nothing enters: a product with 2 to 11 columns does not
-give every row the same bits (measured: torch 2.13, CPU)."""
 LOWEST = -1e30
 """Stands for -inf where autograd looks: the gradient of a log-sum over nothing but -inf is not a number."""
 
@@ -114,7 +110,7 @@ class CRF(Rules):
             rows = (~chains.exact).nonzero()[:, 0]
             if len(rows):  # only these, so that the other rows keep their bits
                 unary[:, rows] = _log_marginals(steps[:, rows], scores)
-            return unary[:-1, :, : emissions.shape[2]].transpose(0, 1)
+            return unary[:-1, :, :-1].transpose(0, 1)
 
 
 @torch.no_grad()
@@ -148,7 +144,7 @@ def _checked(emissions: Tensor, mask: Tensor) -> Tensor:
 
 def _steps(emissions: Tensor, mask: Tensor) -> Tensor:
     """Return emissions [L, B, Q] with the tag ``stop``: -inf at words, the only choice (0) after them."""
-    padded = F.pad(emissions, (0, _extra(emissions.shape[2]), 0, 1), value=-torch.inf).transpose(0, 1)
+    padded = F.pad(emissions, (0, 1, 0, 1), value=-torch.inf).transpose(0, 1)
     stopped = F.pad(~mask, (0, 1), value=True).t()
     stop = emissions.new_full((padded.shape[2],), -torch.inf)
     stop[-1] = 0
@@ -157,16 +153,9 @@ def _steps(emissions: Tensor, mask: Tensor) -> Tensor:
 
 def _with_stop(scores: Scores) -> tuple[Tensor, Tensor]:
     """Return start [Q] and transitions [Q, Q] with the tag ``stop``, entered at the cost of an end, never left."""
-    extra = _extra(len(scores.start))
-    moves = F.pad(scores.transitions, (0, extra, 0, extra), value=-torch.inf)
-    moves[:-extra, -1] = scores.end
+    moves = F.pad(torch.cat([scores.transitions, scores.end[:, None]], 1), (0, 0, 0, 1), value=-torch.inf)
     moves[-1, -1] = 0
-    return F.pad(scores.start, (0, extra), value=-torch.inf), moves
-
-
-def _extra(tags: int) -> int:
-    """How many tags are added to K: ``stop``, and what brings them to :data:`FEWEST`."""
-    return max(FEWEST - tags, 0) + 1
+    return F.pad(scores.start, (0, 1), value=-torch.inf), moves
 
 
 def _path(emissions: Tensor, tags: Tensor, mask: Tensor, scores: Scores) -> Tensor:
@@ -244,7 +233,7 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, chains: _Chains, *_of: Tensor) -> Tensor:
         """``_of`` is what the gradient belongs to: emissions [B, T, K], then the three of Scores."""
-        ctx.chains, ctx.tags = chains, _of[1].shape[0]
+        ctx.chains = chains
         return chains.log_partition.clone()  # the output must not be what ctx holds: each would keep the other alive
 
     @staticmethod
@@ -252,12 +241,11 @@ class _LogPartition(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """``gradient`` [B]."""
         chains: _Chains = ctx.chains
-        tags: int = ctx.tags
         weight = gradient[:, None]  # [B, 1]
-        unary = chains.unary[:-1, :, :tags] * weight
+        unary = chains.unary[:-1, :, :-1] * weight
         onward = chains.onward[1:] * weight
         pairs = (chains.alpha[:-1].flatten(0, 1).t() @ onward.flatten(0, 1)) * chains.moves  # [Q, Q]
-        return None, unary.transpose(0, 1), pairs[:tags, :tags], unary[0].sum(0), pairs[:tags, -1]
+        return None, unary.transpose(0, 1), pairs[:-1, :-1], unary[0].sum(0), pairs[:-1, -1]
 
 
 def _log_partition(steps: Tensor, scores: Scores) -> Tensor:
