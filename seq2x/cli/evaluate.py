@@ -1,0 +1,98 @@
+"""``seq2x evaluate``: scores a run on data whose answers are known."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from seq2x.cli.options import add_model, add_search, search, set_threads
+from seq2x.errors import ConfigError, RunError, nearest
+
+if TYPE_CHECKING:
+    from seq2x.settings import RunConfig
+
+HELP = "score a run on data with answers"
+ABOUT = """\
+Score a run on data with answers, in the format of its training data: accuracy and F1, strict span F1 in the scheme of
+the files (seqeval), BLEU and chrF with signatures (sacrebleu)."""
+EXAMPLES = """\
+examples:
+  seq2x evaluate runs/ner test.conll
+  seq2x evaluate runs/de-en test.de test.en --beam-size 10
+  seq2x evaluate runs/de-en                                  (the dev data, which chose the model)
+  seq2x evaluate runs/ner test.conll --json"""
+
+
+def add(parser: ArgumentParser) -> None:
+    """Describe the options."""
+    parser.set_defaults(run=run)
+    parser.add_argument("directory", metavar="RUN", help="run directory")
+    parser.add_argument("files", nargs="*", metavar="FILE",
+                        help="test data; for translation one file or two aligned ones (default: the run's dev data)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    add_model(parser)
+    add_search(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Evaluate the tasks and print what came out."""
+    import json
+
+    from seq2x import checkpoint
+    from seq2x.evaluation import evaluate
+    from seq2x.reports.tables import details, table
+    from seq2x.run import predictor
+
+    set_threads(arguments.threads)
+    loaded = checkpoint.load(arguments.directory)
+    results: dict[str, Any] = {}
+    for name, (files, examples) in _data(arguments, loaded.config).items():
+        task = loaded.config.tasks[name]
+        how = search(arguments, task.search) if task.kind == "translate" else None
+        result = evaluate(predictor(loaded, name), examples, search=how)
+        results[name] = {"kind": task.kind, "data": files, "metric": result.metric, "value": result.value,
+                         "scores": result.scores, **details(task, examples, result.predictions)}
+        if not arguments.json:
+            print(("\n" if len(results) > 1 else "") + table(name, results[name]))
+    if arguments.json:
+        print(json.dumps({"run": str(arguments.directory), "tasks": results}, ensure_ascii=False))
+    return 0
+
+
+def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]:
+    """Of each task to evaluate, what its data are called, and the examples."""
+    from seq2x.run import read_examples
+
+    names = [arguments.task] if arguments.task else list(config.tasks)
+    if names[0] not in config.tasks:
+        raise RunError(f"{arguments.directory}: has no task {names[0]!r}{nearest(names[0], config.tasks)}")
+    files: list[str] = arguments.files
+    if not files:
+        return {name: _dev(config, name) for name in names}
+    if len(names) > 1:
+        raise ConfigError(f"{arguments.directory} has several tasks: --task says which these files are for"
+                          f"{nearest('', names)}")
+    task = config.tasks[names[0]]
+    most = 2 if task.kind == "translate" else 1
+    if len(files) > most:
+        raise ConfigError(f"found {len(files)} files, expected {'one' if most == 1 else 'one or two'} for the task "
+                          f"{names[0]!r}")
+    path = (files[0], files[1]) if len(files) == 2 else files[0]
+    return {names[0]: (" and ".join(files), read_examples(task, path))}
+
+
+def _dev(config: RunConfig, name: str) -> tuple[str, Any]:
+    """The dev data that the training chose the model by: a file, or what was held out."""
+    from seq2x.data.batching import hold_out
+    from seq2x.run import read_examples
+
+    task = config.tasks[name]
+    if task.dev is not None:
+        return _names(task.dev), read_examples(task, task.dev)
+    held = hold_out(read_examples(task, task.train), task.hold_out, config.seed).dev
+    return f"held out of {_names(task.train)}", held
+
+
+def _names(path: str | tuple[str, str]) -> str:
+    return path if isinstance(path, str) else " and ".join(path)
+

@@ -1,0 +1,1 @@
+"""What a person reads: the progress of a training, tables of scores. Nothing imports this but the command line."""
