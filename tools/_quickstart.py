@@ -26,7 +26,7 @@ class Part(NamedTuple):
     """One of the three models."""
 
     name: str
-    metric: str  # its name in the JSON that `seq2x evaluate` prints
+    metric: str  # its name among the scores that `seq2x evaluate --json` prints
     shown: str  # its name in the table
     test: tuple[str, ...]  # files that no training saw
     use: tuple[str, ...]  # the command that reads sentences and writes predictions; RUN stands for the run directory
@@ -118,7 +118,9 @@ def measure(part: Part, python: Path) -> dict[str, Any]:
         return known
     say(f"evaluating the {part.name} on {', '.join(part.test)}")
     printed = ask([python, "-m", "seq2x", "evaluate", part.directory, *part.tests, "--json"])
-    known |= {"score": find(json.loads(printed), part.metric), "seconds": seconds(part.directory)}
+    scores = scores_of(printed)
+    known |= {"score": scores[part.metric], "signature": scores.get(f"{part.metric}_signature", ""),
+              "seconds": seconds(part.directory)}
     known["baselines"] = [list(baseline) for baseline in baselines(part, python)]
     record(part.name, known)
     return known
@@ -144,12 +146,11 @@ def bleu(translations: Sequence[str], reference: Path, python: Path) -> float:
     return float(ask([python, "-c", code, reference], json.dumps(list(translations))))
 
 
-def find(report: object, metric: str) -> float:
-    """The number called ``metric`` in the JSON of an evaluation, however deep."""
-    found = _search(report, metric)
-    if found is None:
-        raise ToolError(f"the evaluation names no {metric!r}: {json.dumps(report)[:300]}")
-    return found
+def scores_of(printed: str) -> dict[str, Any]:
+    """The scores of the only task in what `seq2x evaluate --json` printed."""
+    (task,) = json.loads(printed)["tasks"].values()
+    scores: dict[str, Any] = task["scores"]
+    return scores
 
 
 def seconds(directory: Path) -> float:
@@ -170,7 +171,8 @@ def table(parts: Sequence[Part], results: Mapping[str, Mapping[str, Any]]) -> st
         rows += [("", "", "", other, "", "") for other in others]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+    signatures = [f"{part.shown}: {found}" for part in parts if (found := results[part.name]["signature"])]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], *signatures])
 
 
 def show(part: Part, python: Path, amount: int = 5) -> None:
@@ -219,13 +221,3 @@ def _fingerprint(part: Part) -> str:
     """Changes with the settings and the data of a part."""
     content = part.config.read_bytes() + (DATA / part.name / "counts.json").read_bytes()
     return hashlib.sha256(content).hexdigest()
-
-
-def _search(report: object, metric: str) -> float | None:
-    if isinstance(report, dict):
-        if isinstance(report.get(metric), int | float):
-            return float(report[metric])
-        report = list(report.values())
-    if isinstance(report, list):
-        return next((found for found in (_search(value, metric) for value in report) if found is not None), None)
-    return None
