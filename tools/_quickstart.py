@@ -181,12 +181,15 @@ def show(part: Part, python: Path, amount: int = 5) -> None:
     print()
     say(f"the {part.name} at work: seq2x {' '.join(part.used())}")
     printed = ask([python, "-m", "seq2x", *part.used()], "".join(f"{line}\n" for line in samples))
-    if part.samples:
-        print(printed.rstrip("\n"))
-        return
-    references = _baselines.copied(part.tests[1])
-    for source, output, reference in zip(samples, printed.split("\n"), references, strict=False):
-        print(f"    source     {source}\n    output     {output}\n    reference  {reference}\n")
+    if part.name == "classifier":
+        for sample, line in zip(samples, printed.split("\n"), strict=False):
+            print(f"    {line.replace(chr(9), ' '):18} {sample}")
+    elif part.name == "tagger":
+        for sentence in printed.rstrip("\n").split("\n\n"):
+            print("    " + " ".join(line.replace("\t", "/") for line in sentence.split("\n")))
+    else:
+        for source, output, wanted in zip(samples, printed.split("\n"), _baselines.copied(part.tests[1]), strict=False):
+            print(f"    source     {source}\n    output     {output}\n    reference  {wanted}\n")
 
 
 def more(parts: Sequence[Part]) -> str:

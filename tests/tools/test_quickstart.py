@@ -36,7 +36,12 @@ class Library:
             return json.dumps({"run": "runs/x", "tasks": {"any": {"metric": "bleu", "scores": scores}}})
         if "-c" in words:
             return "3.5\n"
-        return "".join(f"out: {line}\n" for line in text.rstrip("\n").split("\n"))
+        lines = text.rstrip("\n").split("\n")
+        if "classify" in words:
+            return "good\t0.5\n" * len(lines)
+        if "tag" in words:
+            return "".join("".join(f"{word}\tX\n" for word in line.split()) + "\n" for line in lines)
+        return "".join(f"out: {line}\n" for line in lines)
 
     def did(self, word: str) -> list[list[str]]:
         return [command for command in self.commands if word in command]
@@ -78,7 +83,8 @@ def test_everything_is_done_and_shown(library: Library, capsys: pytest.CaptureFi
     assert "1:23 min  runs/quickstart-translator" in out
     assert "\nBLEU: nrefs:1|case:mixed\n" in out
     assert "output     out: das Haus\n    reference  the house" in out
-    assert "out: A warm, funny film" in out
+    assert "    good 0.5           A warm, funny film" in out
+    assert "    The/X old/X bridge/X near" in out
 
 
 def test_what_is_finished_is_not_done_again(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
