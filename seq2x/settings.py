@@ -19,7 +19,7 @@ from seq2x.heads.base import Head
 from seq2x.model import Model
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary
 from seq2x.training.fit import FitConfig
-from seq2x.training.optimisers import AdamConfig, OptimiserConfig, PlateauConfig, ScheduleConfig
+from seq2x.training.optimisers import AdamConfig, CosineConfig, OptimiserConfig, ScheduleConfig
 
 HOLD_OUT = Field(0.1, gt=0, description="where there is no dev: this share (0.1) or number (1000) of train is held out")
 WEIGHT = Field(1.0, gt=0, description="how often its examples come in an epoch")
@@ -97,7 +97,7 @@ class RunConfig(Config):
     encoder: EncoderConfig = RecurrentEncoderConfig()
     tasks: dict[str, TaskConfig] = Field(min_length=1, description="by name; all share the encoder")
     optimiser: OptimiserConfig = AdamConfig()
-    schedule: ScheduleConfig = PlateauConfig()
+    schedule: ScheduleConfig = CosineConfig()
     training: FitConfig = FitConfig()
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ class SumCoverageConfig(Config):
         description="min: sum_j min(a_tj, c_tj) a target token (See et al. 2017, equation 12); "
         "one: sum_j (1 - sum_t a_tj)^2 a sentence (Tu et al. 2016)",
     )
-    weight: float = Field(1.0, ge=0, description="weight of that loss")
+    weight: float = Field(0.1, ge=0, description="weight of that loss; See et al. 2017 add it late, at 1.0")
 
     def build(self) -> SumCoverage:
         """Make the module."""

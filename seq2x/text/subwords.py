@@ -16,13 +16,12 @@ from pydantic import Field, model_validator
 
 from seq2x.config import Config
 from seq2x.errors import ConfigError, DataError, RunError
+from seq2x.text.bpe_dropout import Merges
 from seq2x.text.processor import Encoding
 from seq2x.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK
 
 # The trainer leaves out every line that holds one of these (it marks boundaries and unknowns with them).
 _RESERVED = str.maketrans({"\t": " ", "\u2585": " "})
-# 2**32 - 1 is SentencePiece's word for "no seed".
-_SEEDS = 2**32 - 1
 
 
 class SubwordsConfig(Config):
@@ -104,6 +103,7 @@ class Subwords:
             raise ValueError("the file is empty")
         self.model = model
         self.dropout = dropout
+        self._merges: Merges | None = None
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         ids = tuple(getattr(self._processor, f"{name}_id")() for name in ("pad", "unk", "bos", "eos"))
         if ids != (PAD, UNK, BOS, EOS):
@@ -145,10 +145,15 @@ class Subwords:
         valid = [_valid(text) for text in texts]
         if sample is None or not self.dropout:
             return [self._processor.encode(text) for text in valid]
-        # The sampler's state is global and cannot be read or kept: each example sets it anew from its own seed.
-        sentencepiece.set_random_generator_seed(sample % _SEEDS)
-        return [self._processor.encode(text, enable_sampling=True, alpha=self.dropout, nbest_size=-1)
-                for text in valid]
+        if self._merges is None:
+            self._merges = self._read_merges()
+        return self._merges.encode(map(self._processor.normalize, valid), self.dropout, sample)
+
+    def _read_merges(self) -> Merges:
+        ids = {piece: number for number, piece in enumerate(self.pieces) if number >= len(SPECIALS)}
+        scores = {piece: self._processor.get_score(number) for piece, number in ids.items()
+                  if not self._processor.is_byte(number)}
+        return Merges(ids, scores, UNK)
 
 
 class _Lines:
