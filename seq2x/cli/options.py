@@ -30,7 +30,8 @@ class Parser(ArgumentParser):
             first = unknown[0].partition("=")[0]
             known = [name for name in self._option_string_actions if name.startswith("--")]
             if first.startswith("-"):
-                self.error(f"unknown option {first}{nearest(first, known)}")
+                begun = [name for name in known if name.startswith(first)]
+                self.error(f"unknown option {first}{nearest(first, begun or known)}")
             self.error(f"unexpected argument {first!r}")
         return found, unknown
 

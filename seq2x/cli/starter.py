@@ -60,6 +60,9 @@ UPDATES = {"tag": 4000, "classify": 3000, "translate": 6000}
 EPOCHS = {"tag": (5, 40), "classify": (5, 30), "translate": (8, 60)}
 """At least, at most."""
 
+WIDE = 50
+"""Characters of a line that has its comment beside it, not above."""
+
 
 def plan(survey: Survey) -> Plan:
     """Choose what the size of the data decides."""
@@ -235,7 +238,7 @@ def _task(survey: Survey, chosen: Plan, more: Sequence[Setting]) -> Table:
     limit = {"max_tokens": chosen.max_tokens, "on_long": chosen.on_long}
     unit = "characters" if survey.kind == "translate" and not survey.vocabulary else (
         "pieces" if survey.kind == "translate" else "words")
-    why = f"the longest here has {survey.longest:,} {unit}; longer ones are refused"
+    why = f"the longest here has {survey.longest - 1:,} {unit}; longer ones are refused"
     if chosen.long:
         done = "their ends are not learnt from" if survey.kind == "classify" else "they are left out, and counted"
         why = f"{chosen.long:,} here are longer: {done}"
@@ -264,8 +267,8 @@ _WHY = {
 
 def _data(survey: Survey) -> Table:
     """The format; what is left out or false is its default."""
-    found = {key: value for key, value in survey.format.model_dump().items() if value not in (None, False)}
-    lines = [Setting(key, value, _FORMATS[value] if key == "format" else _WHY[key]) for key, value in found.items()]
+    lines = [Setting(key, value, _FORMATS[value] if key == "format" else _WHY[key])
+             for key, value in survey.format.model_dump().items() if value is not None and value is not False]
     return Table(f"tasks.{survey.kind}.data", "how the files are read", lines)
 
 
@@ -298,8 +301,9 @@ def _render(table: Table) -> str:
     title = f"\n[{table.name}]" + (f"  # {table.why}" if table.why else "") if table.name else ""
     entries = [(f"# {setting.key} = {setting.example}" if setting.value is None else
                 f"{setting.key} = {_toml(setting.value)}", setting.why) for setting in table.settings]
-    width = min(max(len(entry) for entry, _ in entries), 50)
-    return title + "\n" + "".join(f"{entry:<{width}}  # {why}\n" for entry, why in entries)
+    width = max((len(entry) for entry, _ in entries if len(entry) <= WIDE), default=0)
+    return title + "\n" + "".join(
+        f"{entry:<{width}}  # {why}\n" if len(entry) <= WIDE else f"# {why}\n{entry}\n" for entry, why in entries)
 
 
 def _toml(value: Any) -> str:

@@ -146,26 +146,36 @@ class Output:
             self._stream.write(record.encode("utf-8") + b"\n")
             if self._flush:
                 self._stream.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # a full disk
-            raise RunError(f"{self._path or 'standard output'}: cannot be written: {error.strerror}") from None
+        except OSError as error:
+            raise self._explained(error) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._stream is not None
-        if self._path is None:
-            if not isinstance(error, BrokenPipeError):
+        try:
+            if self._path is not None:
+                self._stream.close()
+            elif kind is None:
                 self._stream.flush()
+        except OSError as last:
+            if kind is None:
+                raise self._explained(last) from None
+        if self._path is None:
             return
-        self._stream.close()
         if kind is None and not self._special:
             self._part.replace(self._path)
         elif not self._special and not self._part.stat().st_size:
             self._part.unlink()
         elif not self._special:
             print(f"seq2x: what was done so far is in {self._part}", file=sys.stderr)
+
+
+    def _explained(self, error: OSError) -> Exception:
+        """A full disk in our words; a reader that went away needs none."""
+        if isinstance(error, BrokenPipeError):
+            return error
+        return RunError(f"{self._path or 'standard output'}: cannot be written: {error.strerror}")
 
 
 class Ticker:

@@ -52,7 +52,7 @@ def survey_tagged(train: str, dev: str | None, format: TaggedFormat) -> Survey:
     words = Counter(word.lower() for example in examples for word in example.words)
     labels = _tag_labels(examples, format)
     lengths = [len(example.words) + 1 for example in examples]
-    what = "tags" if format.scheme == "none" else f"spans ({format.scheme})"
+    what = "tags" if format.scheme == "none" else f"labels of spans ({format.scheme})"
     lines = [
         f"{train}: {len(examples):,} sentences, {words.total():,} words ({_lengths(lengths)}), {len(words):,} distinct",
         f"{what}: {_most(labels)}",
@@ -156,7 +156,7 @@ def _dev_lines(
     known = {content for example in train for content in example.contents}
     shared = sum(example.contents[0] in known for example in held)
     lines = [f"{name}: {len(held):,} examples to choose the best model by"
-             + (f"; {shared:,} of them stand in train too, which flatters the score" if shared else "")]
+             + (f"; {shared:,} of them in train too, which flatters the score" if shared else "")]
     if unseen := sorted(dev_labels - labels):
         names = f"{what}{'s' if len(unseen) > 1 else ''} {', '.join(map(repr, unseen[:10]))}"
         lines.append(f"warning: {name} has the {names}, which train has not: the training will refuse it")
@@ -172,7 +172,7 @@ def _most(counts: Counter[str]) -> str:
     """The number of labels, and the most frequent ones."""
     shown = " · ".join(f"{label} {count:,}" for label, count in counts.most_common(8))
     rare = sum(count < 5 for count in counts.values())
-    return (f"{len(counts):,} labels: {shown}{' · ...' if len(counts) > 8 else ''}"
+    return (f"{len(counts):,}: {shown}{' · ...' if len(counts) > 8 else ''}"
             + (f" ({rare:,} of them fewer than 5 times)" if rare else ""))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from seq2x.cli.options import add_batches, add_model, add_streams, set_threads
@@ -20,7 +20,7 @@ EXAMPLES = """\
 output formats:
   conll    a word a line: word TAB tag; an empty line ends each sentence
   jsonl    a JSON object a line: text, tokens, tags, and spans with label, text, start, end (characters), confidence
-  inline   the text itself: [John|PER] lives in [Berlin|LOC].   or, for tags without spans, John/NNP lives/VBZ
+  inline   the text itself: [John|PER] lives in [Berlin|LOC].   (tags without spans: John/NNP lives/VBZ, words parted)
 
 examples:
   echo "John lives in Berlin." | seq2x tag runs/ner --format inline
@@ -81,19 +81,13 @@ def jsonl(tagged: Tagged) -> str:
 
 def brackets(tagged: Tagged) -> str:
     """Return the text with its spans marked: [John|PER] sings."""
-    return _marked(tagged.text, [(span.start, span.end, f"[{span.text}|{span.label}]") for span in tagged.spans])
+    parts, end = [], 0
+    for span in tagged.spans:
+        parts += [tagged.text[end : span.start], f"[{span.text}|{span.label}]"]
+        end = span.end
+    return "".join([*parts, tagged.text[end:]])
 
 
 def slashes(tagged: Tagged) -> str:
-    """Return the text with a tag behind each word: John/NNP sings/VBZ."""
-    words = zip(tagged.tokens, tagged.tags, strict=True)
-    return _marked(tagged.text, [(word.start, word.end, f"{word.text}/{tag}") for word, tag in words])
-
-
-def _marked(text: str, marks: Iterable[tuple[int, int, str]]) -> str:
-    """The text with each range (start, end) replaced."""
-    parts, end = [], 0
-    for start, stop, mark in marks:
-        parts += [text[end:start], mark]
-        end = stop
-    return "".join([*parts, text[end:]])
+    """Return the words, each with its tag: John/NNP sings/VBZ."""
+    return " ".join(f"{word.text}/{tag}" for word, tag in zip(tagged.tokens, tagged.tags, strict=True))

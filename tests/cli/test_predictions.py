@@ -1,0 +1,166 @@
+"""tag, classify and translate: formats, order, one record for each line."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seq2x import Classifier, Tagger, Translator, checkpoint
+from seq2x.cli import translate_main
+from seq2x.data.readers import TaggedFormat, read_tagged
+from seq2x.search import Normaliser
+
+Call = Callable[..., tuple[int, str, str]]
+Fails = Callable[..., str]
+TEXT = b"Ann went to Rome.\nTom Eve saw  Oslo .\n"
+
+
+def test_tags_in_columns_can_be_read_again(world: Path, call: Call, tmp_path: Path) -> None:
+    code, output, errors = call(["tag", world / "runs/tag"], TEXT)
+    assert (code, errors) == (0, "")
+    assert output == ("Ann\tB-PER\nwent\tO\nto\tO\nRome\tB-LOC\n.\tO\n\n"
+                      "Tom\tB-PER\nEve\tI-PER\nsaw\tO\nOslo\tB-LOC\n.\tO\n\n")
+    (tmp_path / "again.conll").write_bytes(output.encode())
+    assert [len(one.words) for one in read_tagged(tmp_path / "again.conll", TaggedFormat(scheme="BIO"))] == [5, 5]
+
+
+def test_tags_as_json_can_be_read_again(world: Path, call: Call, tmp_path: Path) -> None:
+    code, output, _ = call(["tag", world / "runs/tag", "--format", "jsonl"], TEXT)
+    assert code == 0
+    records = [json.loads(line) for line in output.split("\n")[:-1]]
+    assert records[1]["text"] == "Tom Eve saw  Oslo ."
+    assert records[1]["tokens"] == ["Tom", "Eve", "saw", "Oslo", "."]
+    for record in records:
+        for span in record["spans"]:
+            assert record["text"][span["start"] : span["end"]] == span["text"]
+            assert 0 < span["confidence"] <= 1
+    assert [span["label"] for span in records[1]["spans"]] == ["PER", "LOC"]
+    (tmp_path / "again.jsonl").write_bytes(output.encode())
+    assert read_tagged(tmp_path / "again.jsonl", TaggedFormat(scheme="BIO"))[1].tags == tuple(records[1]["tags"])
+
+
+def test_tags_inside_the_text(world: Path, call: Call) -> None:
+    code, output, _ = call(["tag", world / "runs/tag", "--format", "inline"], TEXT + b"\nto\n")
+    assert (code, output) == (0, "[Ann|PER] went to [Rome|LOC].\n[Tom Eve|PER] saw  [Oslo|LOC] .\n\nto\n")
+
+
+def test_plain_tags_inside_the_text(data: Path, call: Call) -> None:
+    words = (data / "train.conll").read_text().replace("B-", "").replace("I-", "")
+    (data / "plain.conll").write_text(words)
+    assert call(["init", "tag", "plain.conll"])[0] == 0
+    assert call(["train", "tag.toml", "--set", "encoder.hidden=8", "--set", "training.max_epochs=1"])[0] == 0
+    code, output, _ = call(["tag", "runs/tag", "--format", "inline"], b"Ann went\xc2\xa0home.\n")
+    assert code == 0
+    assert [part.partition("/")[0] for part in output.split()] == ["Ann", "went", "home", "."]
+    assert {part.partition("/")[2] for part in output.split()} <= {"O", "PER", "LOC"}
+    code, output, _ = call(["evaluate", "runs/tag"])
+    assert code == 0
+    assert "gold \\ found" in output
+
+
+def test_words_given_are_kept(world: Path, call: Call) -> None:
+    code, output, _ = call(["tag", world / "runs/tag", "--tokenised"], b"Ann's U.S. (Rome)\tdo_not!\n \n")
+    assert code == 0
+    words = [line.partition("\t")[0] for line in output.split("\n")]
+    assert words == ["Ann's", "U.S.", "(Rome)", "do_not!", "", "", ""]
+
+
+def test_labels(world: Path, call: Call) -> None:
+    code, output, errors = call(["classify", world / "runs/classify"], TEXT)
+    assert (code, errors) == (0, "")
+    rows = [line.split("\t") for line in output.split("\n")[:-1]]
+    assert [label for label, _ in rows] == ["gone", "seen"]
+    assert all(0.5 < float(probability) <= 1 for _, probability in rows)
+    code, output, _ = call(["classify", world / "runs/classify", "--format", "jsonl", "--window", "1"], TEXT)
+    records = [json.loads(line) for line in output.split("\n")[:-1]]
+    assert [record["text"] for record in records] == ["Ann went to Rome.", "Tom Eve saw  Oslo ."]
+    assert [record["label"] for record in records] == ["gone", "seen"]
+    assert list(records[0]["probabilities"]) == ["gone", "seen"]
+
+
+def test_translations_and_scores(world: Path, call: Call) -> None:
+    translator = Translator.load(world / "runs/translate")
+    expected = translator.translate(["Ann ging nach Rome .", "Tom Eve sah Oslo ."])
+    text = b"Ann ging nach Rome .\nTom Eve sah Oslo .\n"
+    code, output, errors = call(["--model", world / "runs/translate"], text, translate_main)
+    assert (code, errors) == (0, "")
+    assert output.split("\n")[:-1] == [translation.text for translation in expected]
+    code, output, _ = call(["translate", world / "runs/translate", "--scores"], text)
+    assert output.split("\n")[0] == f"{expected[0].score:.4f}\t{expected[0].text}"
+    how = ["--beam-size", "1", "--length-norm", "average", "--length-penalty", "0.5"]
+    code, output, _ = call(["translate", world / "runs/translate", "--scores", *how], text)
+    greedy = translator.translate("Ann ging nach Rome .", search=translator.search.model_copy(
+        update={"beam_size": 1, "length_norm": "average", "length_penalty": 0.5}))
+    assert code == 0
+    assert output.split("\n")[0] == f"{greedy.score:.4f}\t{greedy.text}"
+    tokens = len(translator.loaded.target.encode(greedy.text).ids) if translator.loaded.target else 0
+    assert greedy.score == pytest.approx(greedy.log_prob / Normaliser("average", 0.5)(tokens))
+
+
+def test_n_best_are_n_lines_for_each(world: Path, call: Call, fails: Fails) -> None:
+    text = b"Ann ging nach Rome .\n\nTom Eve sah Oslo .\n"
+    code, output, _ = call(["translate", world / "runs/translate", "--n-best", "3"], text)
+    assert code == 0
+    rows = [line.split("\t") for line in output.split("\n")[:-1]]
+    assert [int(index) for index, *_ in rows] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert rows[3][1:] == ["0.0000", ""]
+    assert rows[4][1:] == rows[5][1:] == ["-inf", ""]
+    for best in (rows[:3], rows[6:]):
+        scores = [float(score) for _, score, _ in best]
+        assert scores == sorted(scores, reverse=True)
+    assert "--n-best 4 needs a beam of 4 or more; it is 3: set --beam-size 4" in fails(
+        ["translate", world / "runs/translate", "--n-best", "4"], text)
+
+
+@pytest.mark.parametrize("options", [["--window", "1"], ["--window", "3"], ["--batch-tokens", "1"], ["--stream"],
+                                     ["--threads", "1"]])
+@pytest.mark.parametrize("command", ["tag", "classify", "translate"])
+def test_how_it_is_computed_changes_nothing(
+    world: Path, call: Call, command: str, options: list[str], whole: dict[str, str]
+) -> None:
+    code, output, _ = call([command, world / "runs" / command, *options], many())
+    assert code == 0
+    assert output == whole[command]
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _whole(whole: dict[str, str], world: Path, call: Call) -> None:
+    """The output of each command with default options."""
+    for command in ("tag", "classify", "translate"):
+        if command not in whole:
+            whole[command] = call([command, world / "runs" / command], many())[1]
+
+
+def many() -> bytes:
+    """Lines of many lengths."""
+    draw = random.Random(5)
+    words = ["Ann", "Bob", "went", "ging", "to", "nach", "Rome", "Oslo", "saw", "sah", ".", "zebra", "\u2028", "42"]
+    lines = [" ".join(draw.choice(words) for _ in range(draw.randint(0, 30))) for _ in range(40)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def test_a_run_of_another_kind(world: Path, fails: Fails) -> None:
+    message = fails(["tag", world / "runs/classify"], b"Ann\n")
+    assert "no task of the kind 'tag'; its tasks are 'classify' (classify)" in message
+
+
+def test_the_library_gives_what_the_command_gives(world: Path, call: Call) -> None:
+    lines = [line for line in many().decode().split("\n")[:-1] if line]
+    text = "".join(f"{line}\n" for line in lines).encode()
+    label = Classifier.load(world / "runs/classify").classify(lines)
+    code, output, _ = call(["classify", world / "runs/classify"], text)
+    assert code == 0
+    assert output == "".join(f"{one.label}\t{one.probability:.4f}\n" for one in label)
+    tagged = Tagger(checkpoint.load(world / "runs/tag")).tag(iter(lines))
+    code, output, _ = call(["tag", world / "runs/tag"], text)
+    assert code == 0
+    assert output.count("\n") == sum(len(one.tokens) + 1 for one in tagged)
