@@ -61,7 +61,8 @@ UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "mars
 # What a line may do only in these rooms or modules.
 OPENS_FILES = {"config", "data", "text", "checkpoint", "run", "reports", "cli", "encoders.pretrained", "integrations"}
 READS_COMMANDS = {"cli", "__main__"}
-WRITES_MINUS_INFINITY = {
+COMPUTES_WITH_TENSORS = {"nn", "encoders", "heads", "model", "ensemble", "search", "training", "predictors"}
+WRITES_MINUS_INFINITY = {  # of those
     "nn.attention", "nn.crf", "search",
     "heads.translate",  # forbids symbols that no translation may hold, before search sees them
 }
@@ -213,7 +214,7 @@ def test_the_command_line_is_read_in_one_room() -> None:
 def test_minus_infinity_is_written_in_few_rooms() -> None:
     found = []
     for name, path in modules().items():
-        if within(name, WRITES_MINUS_INFINITY):
+        if within(name, WRITES_MINUS_INFINITY) or not within(name, COMPUTES_WITH_TENSORS):
             continue
         for node in ast.walk(tree(path)):
             negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
