@@ -78,6 +78,8 @@ def _run(build: Callable[[], Parser], argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         quiet_pipe()
         return 141
+    except OSError as error:  # no permission, no space, a file where a folder should be
+        return _say(f"seq2x: error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", 2)
     return code
 
 

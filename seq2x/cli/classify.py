@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from seq2x.cli.options import add_batches, add_model, add_streams, set_threads
-from seq2x.cli.streams import Notice, Records, convert
+from seq2x.cli.streams import Notice, Records, convert, in_parts
 
 if TYPE_CHECKING:
     from seq2x.predictors import Classified
@@ -47,10 +47,13 @@ def run(arguments: Namespace) -> int:
         classifier = Classifier.load(arguments.directory, arguments.task)
         write = {"tsv": tsv, "jsonl": jsonl}[arguments.format]
 
-        def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:  # noqa: ARG001 - nothing to say
+        def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:
             waiting: deque[str] = deque()  # as many as are read ahead
             kept = _keeping(lines, waiting)
-            for found in classifier.classify(kept, batch_tokens=arguments.batch_tokens, window=window):
+            results = classifier.classify(kept, batch_tokens=arguments.batch_tokens, window=window)
+            for number, found in enumerate(results, start=1):
+                if found.windows > 1:
+                    notice(in_parts(arguments, number, classifier.limit, "classified", found.windows))
                 yield write(waiting.popleft(), found)
 
         return records

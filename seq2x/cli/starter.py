@@ -161,7 +161,7 @@ def _classify(survey: Survey, chosen: Plan) -> list[Table]:
         Table("tasks.classify.head", "from states to labels", [
             Setting("pooling", "max", "the strongest of each feature; or mean, attention, last"),
         ]),
-        *_training(chosen, rate=1e-3, warmup=50, ema=0.995, clip=5.0),
+        *_training(chosen, rate=2e-3, warmup=50, ema=0.995, clip=5.0),
     ]
 
 

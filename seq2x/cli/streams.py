@@ -49,6 +49,12 @@ def convert(arguments: Namespace, load: Callable[[int], Records]) -> int:
     return 0
 
 
+def in_parts(arguments: Namespace, number: int, limit: int, done: str, parts: int) -> str:
+    """What to say of a line that was longer than the model's limit."""
+    where = f"{arguments.input or STDIN}, line {number}"
+    return f"{where}: longer than the model's limit of {limit:,} tokens; {done} in {parts:,} parts"
+
+
 @contextlib.contextmanager
 def open_input(path: str | None) -> Iterator[BinaryIO]:
     """Open a file, gzipped or not; None is standard input, which is left open."""

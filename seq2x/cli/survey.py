@@ -110,7 +110,8 @@ def survey_pairs(train: tuple[str, ...], dev: tuple[str, ...], format: PairForma
     total = round(sum(lengths[: len(sample)]) * len(found) / len(sample))
     unit = "pieces" if processor else "characters"
     lines = [
-        f"{' and '.join(train)}: {len(found):,} pairs ({_lengths(lengths[: len(sample)], unit)} on the longer side)",
+        f"{' and '.join(train)}: {len(found):,} pairs (on the longer side median "
+        f"{median(lengths[: len(sample)]) - 1:g}, longest {max(lengths) - 1:,} {unit})",
         *([f"{found.report} (settings: skip_empty = true)"] if found.report else []),
         f"words: {len(words):,} distinct in {'the sample' if step > 1 else 'both sides'}; "
         + (f"{pieces:,} pieces for both sides" if processor else "too few for subwords: characters are the tokens"),
@@ -163,9 +164,9 @@ def _dev_lines(
     return lines
 
 
-def _lengths(lengths: Sequence[int], unit: str = "") -> str:
-    counts = [length - 1 for length in lengths]  # without the end symbol
-    return f"median {median(counts):g}, longest {max(counts):,}{f' {unit}' if unit else ''}"
+def _lengths(lengths: Sequence[int]) -> str:
+    """In words, without the end symbol."""
+    return f"median {median(lengths) - 1:g}, longest {max(lengths) - 1:,}"
 
 
 def _most(counts: Counter[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from seq2x.cli.options import add_batches, add_model, add_streams, set_threads
-from seq2x.cli.streams import Notice, Records, convert
+from seq2x.cli.streams import Notice, Records, convert, in_parts
 
 if TYPE_CHECKING:
     from seq2x.predictors import Tagged
@@ -51,9 +51,12 @@ def run(arguments: Namespace) -> int:
         mark = slashes if tagger.scheme == "none" else brackets
         write = {"conll": conll, "jsonl": jsonl, "inline": mark}[arguments.format]
 
-        def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:  # noqa: ARG001 - nothing to say
+        def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:
             sentences = map(words, lines) if arguments.tokenised else lines
-            for tagged in tagger.tag(sentences, batch_tokens=arguments.batch_tokens, window=window):
+            found = tagger.tag(sentences, batch_tokens=arguments.batch_tokens, window=window)
+            for number, tagged in enumerate(found, start=1):
+                if tagged.windows > 1:
+                    notice(in_parts(arguments, number, tagger.limit, "tagged", tagged.windows))
                 yield write(tagged)
 
         return records

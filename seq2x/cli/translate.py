@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from seq2x.cli.options import add_batches, add_model, add_search, add_streams, count, search, set_threads
-from seq2x.cli.streams import STDIN, Notice, Records, convert
+from seq2x.cli.streams import Notice, Records, convert, in_parts
 from seq2x.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def run(arguments: Namespace) -> int:
                                                 window=window)
             for number, translation in enumerate(translations, start=1):
                 if translation.windows > 1:
-                    notice(f"{arguments.input or STDIN}, line {number}: longer than the model's limit of "
-                           f"{translator.limit:,} tokens; translated in {translation.windows:,} parts")
+                    notice(in_parts(arguments, number, translator.limit, "translated", translation.windows))
                 yield _record(translation, number, arguments)
 
         return records

@@ -159,6 +159,23 @@ def test_ten_thousand_tokens_are_one_line(world: Path, call: Call) -> None:
     assert len(output.split("\n")[1].split()) >= int(parts[1])  # none of them was lost
 
 
+@pytest.mark.parametrize("command", ["tag", "classify"])
+def test_a_long_line_is_named(world: Path, call: Call, command: str) -> None:
+    text = b"Tom saw Rome .\n" + b"Ann went to Rome . " * 30 + b"\n"
+    code, output, errors = call([command, world / "runs" / command], text)
+    assert code == 0
+    assert (output.count("\n\n") if command == "tag" else output.count("\n")) == 2
+    assert errors.startswith("seq2x: standard input, line 2: longer than the model's limit of 100 tokens; ")
+    assert errors.endswith("in 2 parts\n")
+
+
+def test_what_the_system_refuses(data: Path, world: Path, fails: Fails) -> None:
+    assert (data / "train.tsv").is_file()
+    shutil.copy(world / "classify.toml", data)
+    message = fails(["train", "classify.toml", "--out", "train.tsv/run"], log=True)
+    assert message == "seq2x: error: train.tsv/run: Not a directory\n"
+
+
 @pytest.mark.parametrize("arguments", [["init", "classify", "one.tsv"], ["init", "tag", "outside.conll"]])
 def test_nothing_to_learn(data: Path, fails: Fails, arguments: list[str]) -> None:
     write(data / "one.tsv", "good\tA film .\ngood\tAnother film .\n")
