@@ -99,7 +99,9 @@ def _explain(kind: type[Config], problem: Any) -> str:
         choices = [choice.strip(" '") for choice in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return f"{full}: found {problem['input']!r}{nearest(str(problem['input']), choices)}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{full}: {message}" if problem["type"] == "value_error" else f"{full}: found {problem['input']!r}: {message}"
+    if problem["type"] == "value_error":
+        return f"{full}: {message}" if full else message
+    return f"{full}: found {problem['input']!r}: {message}"
 
 
 def _owner(kind: Any, table: Sequence[Any]) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +22,12 @@ from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
 from seq2x.data.examples import Pair, Tagged, Text
 from seq2x.data.readers import read_pairs, read_tagged, read_texts
 from seq2x.errors import RunError
-from seq2x.evaluation import evaluate
+from seq2x.evaluation import check, evaluate
 from seq2x.model import Model
 from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.settings import RunConfig, TagTask, TaskConfig, build_model
 from seq2x.text import Processor, Vocabulary, tags
-from seq2x.training.fit import Display, Progress, Score, State, Update, fit
+from seq2x.training.fit import Display, FitConfig, Progress, Score, State, Update, fit
 from seq2x.version import __version__
 
 Say = Callable[[str], None]
@@ -54,6 +54,9 @@ class Trained(NamedTuple):
 
 class _Silent:
     """The display where none is wanted."""
+
+    def started(self, steps: int, limits: FitConfig) -> None:
+        pass
 
     def updated(self, update: Update) -> None:
         pass
@@ -105,9 +108,9 @@ def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
 
 def predictor(loaded: Loaded, task: str) -> Classifier | Tagger | Translator:
     """Return the predictor of a task."""
+    kinds: dict[str, type[Classifier] | type[Tagger] | type[Translator]]
     kinds = {"classify": Classifier, "tag": Tagger, "translate": Translator}
-    made: Classifier | Tagger | Translator = kinds[loaded.config.tasks[task].kind](loaded, task)
-    return made
+    return kinds[loaded.config.tasks[task].kind](loaded, task)
 
 
 def _one(path: str | tuple[str, str]) -> str:
@@ -251,7 +254,8 @@ def _say_model(
         vocabulary += f", {source.character_size:,} characters"
     vocabulary += "".join(f", {len(entries):,} labels of {name}" for name, entries in labels.items())
     say(f"vocabulary: {vocabulary}")
-    say(f"model: {sum(counts.values()):,} parameters ({', '.join(f'{name} {size:,}' for name, size in counts.items())})")
+    each = ", ".join(f"{name} {size:,}" for name, size in counts.items())
+    say(f"model: {sum(counts.values()):,} parameters ({each})")
 
 
 class _Training:
@@ -268,6 +272,8 @@ class _Training:
             {name: task.weight for name, task in self.config.tasks.items()},
         )
         self.predictors = {name: predictor(loaded, name) for name in self.config.tasks}
+        for name, made in self.predictors.items():
+            check(made, data.dev[name])  # now, not after the first epoch
         self.scores: dict[str, Any] = {}
 
     def _dataset(self, name: str, task: TaskConfig) -> Dataset:
@@ -277,7 +283,7 @@ class _Training:
             dataset = TextDataset(examples, self.loaded.source, self.loaded.labels[name], seed, task.limit)
         elif task.kind == "tag":
             scheme = task.model_scheme
-            converted = [Tagged(example.words, tuple(tags.convert(example.tags, task.data.scheme, scheme)), example.where)
+            converted = [replace(example, tags=tuple(tags.convert(example.tags, task.data.scheme, scheme)))
                          for example in examples]
             dataset = TaggedDataset(converted, self.loaded.source, self.loaded.labels[name], seed, task.limit, scheme)
         else:
@@ -328,7 +334,9 @@ class _Training:
         values, self.scores = [], {}
         for name, task in self.config.tasks.items():
             made = self.predictors[name]
-            search = task.search.model_copy(update={"beam_size": task.dev_beam_size}) if task.kind == "translate" else None
+            search = None
+            if task.kind == "translate":
+                search = task.search.model_copy(update={"beam_size": task.dev_beam_size})
             result = evaluate(made, self.data.dev[name], search=search)
             values.append(result.value)
             self.scores[name] = result.scores

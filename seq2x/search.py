@@ -62,7 +62,7 @@ class Normaliser:
         if self.kind == "none":
             return 1.0
         base: float = (5 + length) / 6 if self.kind == "gnmt" else length
-        return base**self.alpha
+        return float(base**self.alpha)
 
 
 def beam_search(
@@ -74,16 +74,16 @@ def beam_search(
     *,
     bos: int,
     eos: int,
-    normalise: Normaliser = Normaliser(),  # noqa: B008 - frozen
+    normalise: Normaliser = Normaliser(),
     filters: Sequence[Filter] = (),
     n_best: int = 1,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
     """Return the ``n_best`` hypotheses of each sentence, best first.
 
-    ``memory`` and ``state`` have one row a sentence (B); ``limits`` [B] long is the greatest length of each output, end
-    symbol included, at least 1. ``memory`` is never copied for beams; rows of it are dropped when sentences are done, in
-    multiples of 8 so that the products of a step keep their bits (see :data:`seq2x.batch.ROW_MULTIPLE`).
+    ``memory`` and ``state`` have one row a sentence (B); ``limits`` [B] long is the greatest length of each output,
+    end symbol included, at least 1. ``memory`` is never copied for beams; rows of it are dropped when sentences are
+    done, in multiples of 8 so that the products of a step keep their bits (see :data:`seq2x.batch.ROW_MULTIPLE`).
     """
     if not 1 <= n_best <= beam:
         raise ValueError(f"n_best must lie between 1 and the beam size {beam}; found {n_best}")

@@ -13,6 +13,7 @@ from seq2x.data.datasets import Limit
 from seq2x.data.readers import PairFormat, TaggedFormat, TextFormat
 from seq2x.encoders import EncoderConfig
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
+from seq2x.encoders.transformer import TransformerEncoderConfig
 from seq2x.errors import ConfigError
 from seq2x.heads import ClassifyHeadConfig, Outputs, SearchConfig, TagHeadConfig, TranslateHeadConfig
 from seq2x.heads.base import Head
@@ -93,7 +94,7 @@ class RunConfig(Config):
     seed: int = Field(1, ge=0)
     threads: int | None = Field(None, ge=1, description="processor threads; left out: torch's choice")
     text: TextConfig = SubwordsConfig()
-    target_text: TextConfig | None = Field(None, description="translation into other units than text's; left out: the same")
+    target_text: TextConfig | None = Field(None, description="translation: the target's; left out: as text")
     encoder: EncoderConfig = RecurrentEncoderConfig()
     tasks: dict[str, TaskConfig] = Field(min_length=1, description="by name; all share the encoder")
     optimiser: OptimiserConfig = AdamConfig()
@@ -108,8 +109,19 @@ class RunConfig(Config):
             if task.limit.max_tokens > self.training.batch_tokens:
                 raise ValueError(
                     f"training.batch_tokens = {self.training.batch_tokens} is smaller than "
-                    f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens}: the longest example must fit into a batch"
+                    f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens}: the longest example must fit"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _positions_suffice(self) -> RunConfig:
+        if isinstance(self.encoder, TransformerEncoderConfig) and self.encoder.positions == "learned":
+            for name, task in self.tasks.items():
+                if task.limit.max_tokens > self.encoder.max_length:
+                    raise ValueError(
+                        f"encoder.max_length = {self.encoder.max_length} learned positions are fewer than "
+                        f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens}"
+                    )
         return self
 
     @property
@@ -128,6 +140,9 @@ def build_model(
         raise ConfigError(f"encoder: {error}") from None
     heads: dict[str, Head] = {}
     for name, task in config.tasks.items():
+        if not -len(encoder.dims) <= task.head.layer < len(encoder.dims):
+            raise ConfigError(f"tasks.{name}.head.layer: found {task.head.layer}; the encoder has the layers "
+                              f"0 (embeddings) to {len(encoder.dims) - 1}, or -1 for the last")
         try:
             if task.kind == "translate":
                 assert target is not None
@@ -137,6 +152,6 @@ def build_model(
             else:
                 outputs = Outputs(len(labels[name]))
             heads[name] = task.head.build(encoder.dims, encoder.summary_width, outputs)
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             raise ConfigError(f"tasks.{name}.head: {error}") from None
     return Model(encoder, heads)

@@ -23,8 +23,8 @@ def test_pad_and_mask() -> None:
 
 
 def test_rows_select_repeat_and_drop_however_nested() -> None:
-    encoded = Encoded((torch.arange(6.0).view(3, 2, 1),) * 2, torch.ones(3, 2, dtype=torch.bool), torch.arange(3.0)[:, None],
-                      (torch.zeros(3, 2, 1), torch.ones(3, 2, 1)))
+    states, directions = torch.arange(6.0).view(3, 2, 1), (torch.zeros(3, 2, 1), torch.ones(3, 2, 1))
+    encoded = Encoded((states, states), torch.ones(3, 2, dtype=torch.bool), torch.arange(3.0)[:, None], directions)
     chosen = encoded.select(torch.tensor([2, 0, 2, 1]))
     assert chosen.summary[:, 0].tolist() == [2.0, 0.0, 2.0, 1.0]
     assert chosen.layers[1][0, :, 0].tolist() == [4.0, 5.0]

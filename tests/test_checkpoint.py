@@ -28,7 +28,7 @@ def test_a_truncated_file_is_said_to_be_one(weights: Path) -> None:
         checkpoint.load_weights(build("recurrent", "classify last"), weights)
 
 
-def test_sizes_that_do_not_fit_are_both_said(weights: Path, tmp_path: Path) -> None:
+def test_sizes_that_do_not_fit_are_both_said(tmp_path: Path) -> None:
     tensors = {name: tensor.clone() for name, tensor in build("recurrent", "classify last").named_parameters()}
     name = next(iter(tensors))
     tensors[name] = torch.zeros(7, 3)
@@ -78,5 +78,5 @@ def test_metrics_after_the_state_are_dropped(tmp_path: Path) -> None:
 def test_no_run_directory_names_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "chunker").mkdir()
     (tmp_path / "chunker" / "config.toml").touch()
-    with pytest.raises(RunError, match="chunkr: no such directory; did you mean 'chunker'?"):
+    with pytest.raises(RunError, match=r"chunkr: no such directory; did you mean 'chunker'\?"):
         checkpoint.load(tmp_path / "chunkr")

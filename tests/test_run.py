@@ -43,7 +43,7 @@ def files(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.conll").write_text(
             "".join("".join(f"{word} {tag}\n" for word, tag in one) + "\n" for one in made))
         (tmp_path / f"{name}.tsv").write_text(
-            "".join(f"{'seen' if 'saw' in dict(one) else 'gone'}\t{' '.join(word for word, _ in one)}\n" for one in made))
+            "".join(f"{'seen' if 'saw' in dict(one) else 'gone'}\t{' '.join(dict(one))}\n" for one in made))
         (tmp_path / f"{name}.src").write_text("".join(" ".join(word for word, _ in one) + "\n" for one in made))
         (tmp_path / f"{name}.tgt").write_text("".join(" ".join(WORDS[word] for word, _ in one) + "\n" for one in made))
     return tmp_path
@@ -62,7 +62,8 @@ def settings(files: Path, *kinds: str, **training: Any) -> RunConfig:
     data = {
         "threads": 1,
         "text": {"kind": "subwords", "size": 300, "dropout": 0.1} if "translate" in kinds else {"kind": "words"},
-        "encoder": {"kind": "recurrent", "hidden": 16, "dropout": 0.1 if "tag" in kinds else 0.0, "embedding": {"width": 32}},
+        "encoder": {"kind": "recurrent", "hidden": 16, "dropout": 0.1 if "tag" in kinds else 0.0,
+                    "embedding": {"width": 32}},
         "tasks": {kind: tasks[kind] for kind in kinds},
         "optimiser": {"kind": "adam", "rate": 0.01},
         "schedule": {"kind": "constant"},
@@ -169,7 +170,8 @@ def test_without_a_dev_file_some_of_train_is_held_out_and_it_is_said(files: Path
     log: list[str] = []
     own = settings(files, "classify", max_epochs=1).model_dump(mode="json", exclude_none=True)
     del own["tasks"]["classify"]["dev"]
-    train(config.parse(RunConfig, own, "test"), files / "run", overrides=["tasks.classify.hold_out=0.2"], say=log.append)
+    overrides = ["tasks.classify.hold_out=0.2"]
+    train(config.parse(RunConfig, own, "test"), files / "run", overrides=overrides, say=log.append)
     assert any("of train are held out" in line for line in log)
     assert json.loads((files / "run" / "metrics.jsonl").read_text())["scores"]["classify"]
 
@@ -179,7 +181,7 @@ def test_mistakes_are_named(files: Path) -> None:
         train(settings(files, "tag"), files / "run", overrides=["encoder.layer=2"], say=quiet)
     with pytest.raises(ConfigError, match=r"encoder: unknown kind 'recurent'; did you mean 'recurrent'"):
         train(settings(files, "tag"), files / "run", overrides=["encoder.kind=recurent"], say=quiet)
-    with pytest.raises(ConfigError, match="batch_tokens = 20 is smaller than tasks.tag.limit.max_tokens = 50"):
+    with pytest.raises(ConfigError, match=r"batch_tokens = 20 is smaller than tasks.tag.limit.max_tokens = 50"):
         train(settings(files, "tag"), files / "run", overrides=["training.batch_tokens=20"], say=quiet)
     with pytest.raises(ConfigError, match=r"needs a text processor with characters"):
         train(settings(files, "tag"), files / "run", overrides=["encoder.embedding.characters.width=3"], say=quiet)

@@ -66,7 +66,8 @@ def test_a_wide_beam_finds_what_brute_force_finds(norm: Normaliser) -> None:
     limits = torch.tensor([4, 3, 1])
     found = beam_search(step, memory, state, limits, 200, bos=BOS, eos=EOS, normalise=norm, n_best=5)
     for sentence, limit in enumerate(limits.tolist()):
-        outputs = [tokens for length in range(limit) for tokens in itertools.product(range(4, VOCABULARY), repeat=length)]
+        words = range(4, VOCABULARY)
+        outputs = [tokens for length in range(limit) for tokens in itertools.product(words, repeat=length)]
         scored = [(score_of(memory, state, sentence, tokens) / norm(len(tokens) + 1), tokens) for tokens in outputs]
         best = sorted(scored, reverse=True)[:5]
         assert [hypothesis.tokens for hypothesis in found[sentence]] == [tokens for _, tokens in best]

@@ -13,4 +13,6 @@ from seq2x.heads.translate import SearchConfig, TranslateHeadConfig
 
 HeadConfig = Annotated[ClassifyHeadConfig | TagHeadConfig | TranslateHeadConfig, Field(discriminator="kind")]
 
-__all__ = ["ClassifyHeadConfig", "Head", "HeadConfig", "Outputs", "SearchConfig", "TagHeadConfig", "TranslateHeadConfig"]
+__all__ = [
+    "ClassifyHeadConfig", "Head", "HeadConfig", "Outputs", "SearchConfig", "TagHeadConfig", "TranslateHeadConfig",
+]

@@ -6,7 +6,7 @@ Training and search call the same :meth:`RecurrentDecoder.advance`; nothing is k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from seq2x.batch import Encoded, Rows
 from seq2x.config import Config
 from seq2x.nn.attention import AdditiveAttentionConfig, AttentionConfig
 from seq2x.nn.coverage import CoverageConfig, SumCoverageConfig
-from seq2x.nn.recurrent import Cell, CellKind
+from seq2x.nn.recurrent import GATES, Cell, CellKind
 
 
 class RecurrentDecoderConfig(Config):
@@ -30,7 +30,7 @@ class RecurrentDecoderConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     attention: AttentionConfig = AdditiveAttentionConfig()
     coverage: CoverageConfig | None = SumCoverageConfig()
-    input_feeding: bool = Field(True, description="the attentional vector is part of the next input (Luong et al. 2015)")
+    input_feeding: bool = Field(True, description="the attentional vector is part of the next input (Luong 2015)")
 
     def build(self, memory: int, summary: int) -> RecurrentDecoder:
         """``memory`` is the width of the encoder's states, ``summary`` that of its summary."""
@@ -71,7 +71,7 @@ class RecurrentDecoder(nn.Module):
         self.width, self.hidden, self.lstm = config.width, config.hidden, config.cell == "lstm"
         sizes = [config.width] + [config.hidden] * (config.layers - 1)
         self.cells = nn.ModuleList(Cell(config.cell, size, config.hidden) for size in sizes)
-        gates = self.cells[0].input.out_features
+        gates = GATES[config.cell] * config.hidden
         self.feed = nn.Linear(config.width, gates, bias=False) if config.input_feeding else None
         self.start = nn.Linear(summary, config.hidden * config.layers)
         self.coverage = None if config.coverage is None else config.coverage.build()
@@ -92,7 +92,7 @@ class RecurrentDecoder(nn.Module):
         self, memory: RecurrentMemory, state: RecurrentState, embedded: Tensor
     ) -> tuple[Tensor, Tensor, RecurrentState]:
         """``embedded`` [N, S, E] -> (vectors [N, S, E], attention [N, S, T], the state after S steps)."""
-        gates = self.cells[0].input(self.dropout(embedded))  # one product for all steps
+        gates = self._units()[0].input(self.dropout(embedded))  # one product for all steps
         vectors, weights = [], []
         for step in gates.unbind(1):  # whose gradient is one stack, where indexing would fill S tensors with zeros
             state, attention = self._step(memory, state, step)
@@ -103,8 +103,9 @@ class RecurrentDecoder(nn.Module):
     def _step(self, memory: RecurrentMemory, state: RecurrentState, gates: Tensor) -> tuple[RecurrentState, Tensor]:
         if self.feed is not None:
             gates = gates + self.feed(state.context)
-        hidden, cell = [], []
-        for layer, unit in enumerate(self.cells):
+        hidden: list[Tensor] = []
+        cell: list[Tensor] = []
+        for layer, unit in enumerate(self._units()):
             if layer:
                 gates = unit.input(self.dropout(hidden[-1]))
             before = None if state.cell is None else state.cell[layer]
@@ -120,6 +121,9 @@ class RecurrentDecoder(nn.Module):
         if self.coverage is not None:
             coverage = self.coverage(coverage, attention)
         return RecurrentState(tuple(hidden), tuple(cell) if self.lstm else None, vector, coverage), attention
+
+    def _units(self) -> list[Cell]:
+        return cast(list[Cell], list(self.cells))
 
     def _attend(self, memory: RecurrentMemory, query: Tensor, coverage: Tensor | None) -> Tensor:
         """See the N hypotheses as [B, K] against the memory of B sentences."""

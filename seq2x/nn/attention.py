@@ -1,7 +1,7 @@
 """Attention of decoder states over a memory of source states, with room for coverage in the score.
 
 Knows no task. Keys are projected once a sentence. Coverage reaches every kind in the same way, as a term beside the
-keys: e_tj = score(h_t, k_j + W3 c_tj), which for additive attention is Tu et al. 2016 and See et al. 2017 to the letter,
+keys: e_tj = score(h_t, k_j + W3 c_tj), for additive attention Tu et al. 2016 and See et al. 2017 exactly,
 v' tanh(W1 h_t + W2 s_j + W3 c_tj), and for the products h_t' (W s_j + W3 c_tj).
 """
 

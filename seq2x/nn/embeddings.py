@@ -74,17 +74,19 @@ class Embedding(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Return [B, T, width]."""
-        embedded = self.table(self.word_dropout(tokens.ids))
+        embedded: Tensor = self.table(self.word_dropout(tokens.ids))
         if self.spelling is not None:
             assert tokens.characters is not None
             embedded = torch.cat([embedded, self._spell(self.spelling, tokens.characters)], dim=-1)
-        return self.dropout(embedded) * tokens.mask[..., None]
+        dropped: Tensor = self.dropout(embedded)
+        return dropped * tokens.mask[..., None]
 
     def _spell(self, spelling: CharacterConvolution, characters: Tensor) -> Tensor:
         """Encode each distinct word once: [B, T, C] -> [B, T, D]."""
         batch, length, size = characters.shape
-        distinct, index = characters.view(-1, size).unique(dim=0, return_inverse=True)
+        distinct, index = torch.unique(characters.view(-1, size), dim=0, return_inverse=True)
         extra = -len(distinct) % ROW_MULTIPLE
         if extra:  # rows of a product come in multiples of 8: see seq2x.batch
             distinct = torch.cat([distinct, distinct[:1].expand(extra, -1)])
-        return spelling(distinct)[index].view(batch, length, -1)
+        spelt: Tensor = spelling(distinct)
+        return spelt[index].view(batch, length, -1)

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 
 def cross_entropy(logits: Tensor, gold: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return (label-smoothed cross-entropy, negative log-likelihood), both summed over N; only the first has a gradient.
+    """Return (label-smoothed cross-entropy, negative log-likelihood), summed over N; only the first has a gradient.
 
     ``logits`` [N, V], ``gold`` [N] long. With smoothing e the target is (1 - e) on the gold token and e / V on each
     token (Szegedy et al. 2016, section 7). Computed in float32 under autocast.
     """
-    total, likelihood = _CrossEntropy.apply(logits.float(), gold, smoothing)
+    total, likelihood = _CrossEntropy.apply(logits.float(), gold, smoothing)  # type: ignore[no-untyped-call]
     return total, likelihood
 
 
@@ -35,7 +35,7 @@ class _CrossEntropy(torch.autograd.Function):
         return total, likelihood
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         log_probs, gold = ctx.saved_tensors
         difference = log_probs.exp()
         if ctx.smoothing:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from seq2x.nn.dropout import VariationalDropout
 
 CellKind = Literal["lstm", "gru", "rnn"]
-NETWORKS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+NETWORKS: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 

@@ -26,16 +26,17 @@ class Merges:
         Provilkov et al. 2020, algorithm 1. With dropout 0 it is SentencePiece's own segmentation.
         """
         draw = random.Random(seed).random
-        return [[number for word in _WORD.findall(text) for number in self._merge(word, dropout, draw)] for text in texts]
+        return [[number for word in _WORD.findall(text) for number in self._merge(word, dropout, draw)]
+                for text in texts]
 
     def _merge(self, word: str, dropout: float, draw: Callable[[], float]) -> list[int]:
         symbols = list(word)
         while True:
-            best, at = -float("inf"), -1
+            best, at = 0.0, -1
             for index in range(len(symbols) - 1):
                 score = self._scores.get(symbols[index] + symbols[index + 1])
                 # only a merge that would be the best so far needs its draw: the others cannot be chosen anyway
-                if score is not None and score > best and draw() >= dropout:
+                if score is not None and (at < 0 or score > best) and draw() >= dropout:
                     best, at = score, index
             if at < 0:
                 return [number for symbol in symbols for number in self._numbers(symbol)]

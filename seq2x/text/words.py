@@ -21,6 +21,10 @@ from seq2x.text.processor import Encoding
 from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
 
+SPELT = 100
+"""Characters that are spelt of each end of a word longer than twice as many."""
+
+
 class WordsConfig(Config):
     """Whole words; what is rarer than ``min_count`` or beyond ``size`` is unknown."""
 
@@ -90,7 +94,7 @@ class Words:
         ids = [self.vocabulary.id(_key(word, self.lowercase, self.digits)) for word in words]
         characters = None
         if self.characters is not None:
-            characters = [[self.characters.id(character) for character in word] or [UNK] for word in words]
+            characters = [[self.characters.id(character) for character in _spelling(word)] or [UNK] for word in words]
             characters.append([UNK])  # EOS is spelt by no character, and no list may be empty
         return Encoding([*ids, EOS], [(number, number + 1) for number in range(len(ids))], characters)
 
@@ -104,6 +108,11 @@ class Words:
         self.vocabulary.save(directory / f"{name}.vocabulary.txt")
         if self.characters is not None:
             self.characters.save(directory / f"{name}.characters.txt")
+
+
+def _spelling(word: str) -> str:
+    """What is spelt of a word; of one that is absurdly long, its two ends, or it would fill the memory of its batch."""
+    return word if len(word) <= 2 * SPELT else word[:SPELT] + word[-SPELT:]
 
 
 def _words(item: str | Sequence[str]) -> Sequence[str]:

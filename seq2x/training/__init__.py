@@ -1,0 +1,1 @@
+"""Training: fit, optimisers and schedules, averaging. Knows models and batches, no files."""

@@ -85,6 +85,9 @@ class Update(NamedTuple):
 class Display(Protocol):
     """What shows the training to a person."""
 
+    def started(self, steps: int, limits: FitConfig) -> None:
+        """Before the first update: the updates of the whole run, and its limits."""
+
     def updated(self, update: Update) -> None:
         """After every update."""
 
@@ -125,6 +128,7 @@ def fit(
         engine.restore(state)
     progress, began = engine.progress, time.monotonic() - engine.progress.seconds
     progress.done = _limit(progress, config) or _stale(progress, config) if progress.step else ""
+    display.started(steps, config)
     model.train()
     batches = stream(progress.epoch, progress.batch)
     with _interruptible() as interrupted:
@@ -134,7 +138,7 @@ def fit(
             display.updated(Update(progress, engine.rate, losses, units))
             due = progress.step % config.evaluate_every == 0 if config.evaluate_every else progress.batch == 0
             progress.done = _limit(progress, config)
-            if due or (progress.done and not interrupted):
+            if due or progress.done:
                 display.evaluating(progress)
                 with engine.averaged():
                     score = _evaluate(model, evaluate)

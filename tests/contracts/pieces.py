@@ -8,7 +8,6 @@ from typing import Any, get_args
 import torch
 
 from seq2x.batch import Batch, Tokens
-from seq2x.config import Config
 from seq2x.encoders import EncoderConfig
 from seq2x.heads import HeadConfig, Outputs
 from seq2x.model import Model
@@ -36,7 +35,8 @@ HEADS: dict[str, dict[str, Any]] = {
        for pooling in ("last", "max", "mean", "attention")},
     **{f"tag {decoder}": {"kind": "tag", "decoder": decoder} for decoder in ("crf", "softmax")},
     "tag mean of pieces": {"kind": "tag", "pool": "mean"},
-    **{f"translate {cell}": {"kind": "translate", "decoder": {**DECODER, "cell": cell}} for cell in ("lstm", "gru", "rnn")},
+    **{f"translate {cell}": {"kind": "translate", "decoder": {**DECODER, "cell": cell}}
+       for cell in ("lstm", "gru", "rnn")},
     **{f"translate {attention}": {"kind": "translate", "decoder": {**DECODER, "attention": {"kind": attention}}}
        for attention in ("additive", "multiplicative", "dot")},
     "translate coverage one": {"kind": "translate", "decoder": {**DECODER, "coverage": {"loss": "one"}}},
@@ -46,8 +46,9 @@ HEADS: dict[str, dict[str, Any]] = {
 
 
 def parse(union: Any, settings: dict[str, Any]) -> Any:
-    (kind,) = [member for member in get_args(get_args(union)[0]) if member.model_fields["kind"].default == settings["kind"]]
-    return kind.model_validate(settings)
+    (found,) = [member for member in get_args(get_args(union)[0])
+                if member.model_fields["kind"].default == settings["kind"]]
+    return found.model_validate(settings)
 
 
 def kinds(union: Any) -> set[str]:
@@ -58,10 +59,10 @@ def build(encoder: str, head: str) -> Model:
     """A model with one head named after its kind, all weights away from zero, so that nothing is equal by chance."""
     torch.manual_seed(0)
     body = parse(EncoderConfig, ENCODERS[encoder]).build(SIZE, CHARACTERS)
-    config: Config = parse(HeadConfig, HEADS[head])
+    config: Any = parse(HeadConfig, HEADS[head])
     outputs = {"classify": Outputs(CLASSES), "tag": Outputs(len(TAGS), TAGS, "BIO"), "translate": Outputs(TARGETS)}
     kind = HEADS[head]["kind"]
-    model = Model(body, {kind: config.build(body.dims, body.summary_width, outputs[kind])})  # type: ignore[attr-defined]
+    model = Model(body, {kind: config.build(body.dims, body.summary_width, outputs[kind])})
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from contracts.pieces import HEADS, TARGETS, batch, build, examples
@@ -84,9 +86,8 @@ def test_coverage_changes_the_attention() -> None:
     assert state.coverage is not None
     tokens = torch.full((COUNT,), 5)
     fresh = head.step(memory, state, tokens)[1]
-    looked_at = type(state)(state.hidden, state.cell, state.context, state.coverage + encoded.mask[..., None] * torch.rand(1))
-    tilted = type(state)(state.hidden, state.cell, state.context,
-                         looked_at.coverage * torch.arange(encoded.mask.shape[1])[None, :, None])
+    positions = torch.arange(encoded.mask.shape[1], dtype=torch.float32)[None, :, None]
+    tilted = replace(state, coverage=state.coverage + positions)
     assert fresh is not None
     assert not torch.allclose(fresh, head.step(memory, tilted, tokens)[1])
 

@@ -104,7 +104,8 @@ def test_a_seed_gives_the_same_pieces_in_another_process(dropping, tmp_path):
     script = ("import sys, pathlib; from seq2x.text import SubwordsConfig; "
               "made = SubwordsConfig(size=340, dropout=0.3).load(pathlib.Path(sys.argv[1]), 'source'); "
               "print(made.encode(sys.argv[2], sample=11).ids)")
-    found = subprocess.run([sys.executable, "-c", script, tmp_path, TEXTS[0]], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", script, tmp_path, TEXTS[0]]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == str(dropping.encode(TEXTS[0], sample=11).ids)
 
 

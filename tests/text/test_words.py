@@ -156,3 +156,11 @@ def test_save_and_load(tmp_path):
 def test_no_text_is_an_error():
     with pytest.raises(DataError, match="no text to learn words from"):
         WordsConfig().learn(["", []])
+
+
+def test_an_absurdly_long_word_is_spelt_by_its_two_ends():
+    made = WordsConfig(characters=True).learn([["ab", "c"]])
+    a, b, c = (made.characters.id(letter) for letter in "abc")
+    (spelt, _) = made.encode_words(["a" * 100 + "c" * 10_000 + "b" * 100]).characters
+    assert spelt == [a] * 100 + [b] * 100
+    assert made.encode_words(["c" * 200]).characters[0] == [c] * 200
