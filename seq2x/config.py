@@ -89,7 +89,7 @@ def _explain(kind: type[Config], problem: Any) -> str:
         return f"{at}unknown key {key!r}{nearest(str(key), owner)}"
     if problem["type"] == "missing":
         return f"{at}the key {key!r} is missing"
-    full = ".".join([*names, str(key)]) if key != "" else where
+    full = ".".join(_follow(kind, problem["loc"])[1])
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         choices = _kinds(kind, problem["loc"])
         if problem["type"] == "union_tag_not_found":

@@ -16,7 +16,7 @@ from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.batch import Batch
 from seq2x.card import model_card
-from seq2x.checkpoint import CARD, CONFIG, WEIGHTS, Loaded
+from seq2x.checkpoint import CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
 from seq2x.data.batching import Batches, Position, hold_out
 from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
 from seq2x.data.examples import Pair, Tagged, Text
@@ -92,8 +92,10 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     data = _Data(config, say)
-    loaded = _prepare(directory, config, data, say)
-    return _Training(directory, loaded, data, say).run(display or _Silent(), resume)
+    goes_on = resume and (directory / STATE).is_file()
+    training = _Training(directory, _prepare(directory, config, data, goes_on, say), data, say)
+    _lay_out(directory, training.loaded, goes_on, overwrite)  # only now: what was found wrong has harmed no older run
+    return training.run(display or _Silent(), resume)
 
 
 def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
@@ -121,14 +123,16 @@ def _one(path: str | tuple[str, str]) -> str:
 def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite: bool) -> None:
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
-    if not (directory / CONFIG).is_file() and not (directory.is_dir() and resume):
+    if not (directory / CONFIG).is_file():
         raise RunError(f"{directory}: exists and is no run directory; choose another --out")
-    if overwrite:
-        shutil.rmtree(directory)
-    elif not resume:
+    older = checkpoint.read_config(directory)  # a config.toml of some other program is none of ours to write over
+    if not resume and not overwrite:
         raise RunError(f"{directory}: holds a run already; --resume goes on with it, --overwrite starts afresh")
-    elif (directory / CONFIG).is_file():
-        _same(directory, checkpoint.read_config(directory), config)
+    if resume and (directory / STATE).is_file():
+        _same(directory, older, config)
+    elif resume and (directory / CARD).is_file():
+        raise RunError(f"{directory}: was trained, but {STATE} is gone, without which it cannot go on; "
+                       "--overwrite starts afresh")
 
 
 LIMITS = ("threads", "training.max_epochs", "training.max_steps", "training.max_minutes", "training.patience")
@@ -191,23 +195,31 @@ def _reading(name: str, split: str, path: str | tuple[str, str], examples: Seque
     return f"{name}: {len(examples):,} examples of {split} from {files}{f'; {report}' if report else ''}"
 
 
-def _prepare(directory: Path, config: RunConfig, data: _Data, say: Say) -> Loaded:
+def _prepare(directory: Path, config: RunConfig, data: _Data, goes_on: bool, say: Say) -> Loaded:
     """Learn the vocabularies (or read those of a run that goes on) and make the model."""
-    if (directory / CONFIG).is_file():
+    if goes_on:
         source, target = checkpoint.load_text(directory, config)
         labels = checkpoint.load_labels(directory, config)
     else:
         source, target = _learn_text(config, data.train)
         labels = {name: _labels(task, data.seen[name]) for name, task in config.tasks.items()
                   if task.kind != "translate"}
-        directory.mkdir(parents=True, exist_ok=True)
-        checkpoint.save_text(directory, source, target)
-        checkpoint.save_labels(directory, labels)
-        checkpoint.write(directory / CONFIG, settings_file.dump(config))  # last: its presence means all are there
     torch.manual_seed(config.seed)
     model = build_model(config, source, target, labels)
     _say_model(model, source, target, labels, say)
     return Loaded(config, model, source, target, labels)
+
+
+def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:
+    """Write what training starts from; of a run that goes on, the settings with their new limits."""
+    if overwrite and directory.exists():
+        shutil.rmtree(directory)
+    checkpoint.write(directory / CONFIG, settings_file.dump(loaded.config))  # first: it marks the directory as ours
+    if not goes_on:
+        for name in (WEIGHTS, METRICS):  # of a run that was killed before there was a state to go on from
+            (directory / name).unlink(missing_ok=True)
+        checkpoint.save_text(directory, loaded.source, loaded.target)
+        checkpoint.save_labels(directory, loaded.labels)
 
 
 def _learn_text(config: RunConfig, train: Mapping[str, Sequence[Any]]) -> tuple[Processor, Processor | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from torch import nn
 
 from seq2x.config import Config
 from seq2x.data.datasets import Limit
@@ -84,6 +85,16 @@ class TranslateTask(Config):
     dev_beam_size: int = Field(1, ge=1, description="beam of the evaluations during training; 1 is the fastest")
     head: TranslateHeadConfig = TranslateHeadConfig()
 
+    @model_validator(mode="after")
+    def _both_sides_are_there(self) -> TranslateTask:
+        for key, files in (("train", self.train), ("dev", self.dev)):
+            if self.data.format == "lines" and isinstance(files, str):
+                raise ValueError(f"{key} is one file, {files!r}; data.format = 'lines' needs two: [source, target]")
+        return self
+
+
+_NO_HEADS = nn.ModuleDict()
+"""A head is an attribute of a model's ModuleDict, so its name must be none of those that are there already."""
 
 TaskConfig = Annotated[ClassifyTask | TagTask | TranslateTask, Field(discriminator="kind")]
 
@@ -106,6 +117,10 @@ class RunConfig(Config):
         for name, task in self.tasks.items():
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise ValueError(f"the task name {name!r} may hold letters, digits, - and _ only")
+            if hasattr(_NO_HEADS, name):
+                raise ValueError(f"the task name {name!r} is one that torch keeps for itself; choose another")
+            if sum(other.lower() == name.lower() for other in self.tasks) > 1:  # labels.NAME.txt, on any file system
+                raise ValueError(f"the task name {name!r} stands twice, but for upper and lower case; choose another")
             if task.limit.max_tokens > self.training.batch_tokens:
                 raise ValueError(
                     f"training.batch_tokens = {self.training.batch_tokens} is smaller than "

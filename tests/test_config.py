@@ -32,6 +32,21 @@ def test_dump_and_read_is_the_same(data: dict[str, object]) -> None:
     assert config.parse(RunConfig, tomllib.loads(config.dump(made)), "test") == made
 
 
+def test_task_names_that_cannot_be_are_refused() -> None:
+    for name in ("type", "keys", "training"):  # torch has attributes of these names
+        assert "torch keeps for itself" in problem({"tasks": {name: TASK}})
+    assert "stands twice" in problem({"tasks": {"ner": TASK, "NER": TASK}})
+    assert "may hold letters" in problem({"tasks": {"a.b": TASK}})
+
+
+def test_settings_that_would_fail_later_are_refused() -> None:
+    pairs = {"kind": "translate", "train": "a.de", "data": {"format": "lines"}}
+    assert problem({"tasks": {"de": pairs}}) == (
+        "ner.toml: tasks.de: train is one file, 'a.de'; data.format = 'lines' needs two: [source, target]")
+    assert "encoder.windows.1: found 0" in problem(SMALLEST, "encoder.kind=convolution", "encoder.windows=[3, 0]")
+    assert "optimiser.betas.1: found 1.5" in problem(SMALLEST, "optimiser.kind=adamw", "optimiser.betas=[0.9, 1.5]")
+
+
 def test_mistakes_name_file_table_key_and_the_nearest_choice() -> None:
     assert problem({**SMALLEST, "encoder": {"kind": "recurrent", "layer": 2}}) == (
         "ner.toml: encoder: unknown key 'layer'; did you mean 'layers'?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -57,7 +58,7 @@ def settings(files: Path, *kinds: str, **training: Any) -> RunConfig:
                      "limit": {"max_tokens": 50}},
         "translate": {"kind": "translate", "train": [f"{files}/train.src", f"{files}/train.tgt"],
                       "dev": [f"{files}/dev.src", f"{files}/dev.tgt"], "limit": {"max_tokens": 50},
-                      "search": {"beam_size": 2}, "head": {"decoder": {"width": 32, "hidden": 32}}},
+                      "search": {"beam_size": 2}, "head": {"decoder": {"kind": "recurrent", "width": 32, "hidden": 32}}},
     }
     data = {
         "threads": 1,
@@ -164,6 +165,51 @@ def test_an_older_run_is_not_overwritten_without_being_asked(files: Path) -> Non
         train(settings(files, "classify"), files, say=quiet)
     train(settings(files, "classify", max_epochs=1), files / "run", overwrite=True, say=quiet)
     assert len(checkpoint.read_metrics(files / "run")) == 1
+
+
+def test_mistakes_are_found_before_anything_is_written_or_deleted(files: Path) -> None:
+    log: list[str] = []
+    train(settings(files, "classify", max_epochs=1), files / "run", say=quiet)
+    kept = {path.name: path.read_bytes() for path in (files / "run").iterdir() if path.is_file()}
+    good = (files / "dev.tsv").read_text()
+    (files / "dev.tsv").write_text("lost\tann went to rome .\n")
+    for out, overwrite in (("run", True), ("new", False)):
+        with pytest.raises(DataError, match="'lost'"):
+            train(settings(files, "classify"), files / out, overwrite=overwrite, say=quiet)
+    assert {path.name: path.read_bytes() for path in (files / "run").iterdir() if path.is_file()} == kept
+    (files / "dev.tsv").write_text(good)
+    train(settings(files, "classify", max_epochs=1), files / "new", say=log.append)  # the name is still free
+    assert not any("going on" in line for line in log)
+
+
+@pytest.mark.parametrize("how", ["resume", "overwrite"])
+def test_what_is_no_run_directory_is_left_alone(files: Path, how: str) -> None:
+    for name, content in (("papers", None), ("blog", "baseURL = 'https://example.org'\n")):
+        (files / name).mkdir()
+        (files / name / "README.md").write_text("my own\n")
+        if content:
+            (files / name / "config.toml").write_text(content)
+        with pytest.raises((RunError, ConfigError), match=r"is no run directory|unknown key 'baseURL'"):
+            train(settings(files, "classify"), files / name, say=quiet, **{how: True})  # type: ignore[arg-type]
+        assert (files / name / "README.md").read_text() == "my own\n"
+
+
+def test_without_a_state_it_starts_again_or_says_that_it_cannot_go_on(files: Path) -> None:
+    train(settings(files, "classify", max_epochs=2), files / "run", say=quiet)
+    whole = (files / "run/metrics.jsonl").read_text().count("\n")
+    shutil.rmtree(files / "run/resume")
+    with pytest.raises(RunError, match=r"resume/state\.safetensors is gone, without which it cannot go on"):
+        train(settings(files, "classify", max_epochs=3), files / "run", resume=True, say=quiet)
+    (files / "run/README.md").unlink()  # as if it had been killed between the first weights and the first state
+    (files / "run/metrics.jsonl").write_text('{"step": 1, "cut')
+    train(settings(files, "classify", max_epochs=2), files / "run", resume=True, say=quiet)
+    assert [record["epoch"] for record in checkpoint.read_metrics(files / "run")] == [1, 2][-whole:]
+
+
+def test_settings_kept_are_those_of_the_last_limits(files: Path) -> None:
+    train(settings(files, "classify", max_epochs=1), files / "run", say=quiet)
+    train(settings(files, "classify", max_epochs=2), files / "run", resume=True, say=quiet)
+    assert checkpoint.read_config(files / "run").training.max_epochs == 2
 
 
 def test_without_a_dev_file_some_of_train_is_held_out_and_it_is_said(files: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +22,8 @@ class ConvolutionEncoderConfig(Config):
 
     kind: Literal["convolution"] = "convolution"
     embedding: EmbeddingConfig = EmbeddingConfig()
-    windows: tuple[int, ...] = Field((3, 4, 5), min_length=1, description="window widths in tokens")
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (3, 4, 5), min_length=1, description="window widths in tokens")
     maps: int = Field(100, ge=1, description="feature maps of each window width")
     layers: int = Field(1, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1, description="of whole feature maps, after every layer")

@@ -5,7 +5,7 @@ Knows no task. Each distinct word of a batch is spelt once.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -23,7 +23,8 @@ class CharacterConfig(Config):
     kind: Literal["convolution"] = "convolution"
     width: int = Field(30, ge=1, description="size of a character's embedding")
     maps: int = Field(50, ge=1, description="feature maps of each window width")
-    windows: tuple[int, ...] = Field((3,), min_length=1, description="window widths in characters")
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (3,), min_length=1, description="window widths in characters")
     dropout: float = Field(0.0, ge=0, lt=1)
 
 

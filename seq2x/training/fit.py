@@ -193,14 +193,17 @@ class _Engine:
         self.counts: dict[str, int] = {}
 
     def update(self, batches: Iterator[tuple[tuple[int, int], str, Batch]]) -> tuple[dict[str, float], int]:
-        """Take ``accumulate`` batches of one task, make one step; return average losses and the units seen."""
+        """Take ``accumulate`` batches, make one step; return average losses and the units seen.
+
+        Batches of several tasks are averaged over all their units, sentences and words alike.
+        """
         units = 0
-        for index in range(self.config.accumulate):
+        for _ in range(self.config.accumulate):
             (self.progress.epoch, self.progress.batch), task, batch = next(batches)
             loss = self.model(task, batch)
             loss.total.backward()
             units += self._record(task, loss)
-            if self.progress.batch == 0 and index:
+            if self.progress.batch == 0:
                 break  # an update never crosses the end of an epoch
         for parameter in self.parameters:
             if parameter.grad is not None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from seq2x.config import Config
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class AdamConfig(Config):
@@ -19,7 +21,7 @@ class AdamConfig(Config):
 
     kind: Literal["adam"] = "adam"
     rate: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: float = Field(1e-8, gt=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -32,7 +34,7 @@ class AdamWConfig(Config):
 
     kind: Literal["adamw"] = "adamw"
     rate: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.01, ge=0)
 
@@ -49,8 +51,14 @@ class SGDConfig(Config):
     kind: Literal["sgd"] = "sgd"
     rate: float = Field(0.1, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
+    nesterov: bool = Field(False, description="needs a momentum")
     weight_decay: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> SGDConfig:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov = true needs a momentum above 0")
+        return self
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Make the optimiser."""

@@ -136,6 +136,13 @@ def test_accumulated_batches_are_one_large_batch() -> None:
         assert torch.allclose(mine, other, atol=1e-5)
 
 
+@pytest.mark.parametrize(("accumulate", "updates"), [(2, 3), (4, 2), (5, 1), (7, 1)])
+def test_no_update_crosses_the_end_of_an_epoch(accumulate: int, updates: int) -> None:
+    _, progress, kept, _ = run(FitConfig(max_epochs=3, accumulate=accumulate))
+    assert progress.step == 3 * updates
+    assert [(state.progress.epoch, state.progress.batch) for state in kept.states] == [(1, 0), (2, 0), (3, 0)]
+
+
 def test_limits_and_patience() -> None:
     assert run(FitConfig(max_epochs=2))[1].done == "2 epochs"
     _, progress, _, display = run(FitConfig(max_steps=7))
@@ -185,3 +192,10 @@ def test_the_average_is_the_formula() -> None:
 def test_a_gradient_that_is_not_finite_stops_with_advice() -> None:
     with pytest.raises(Seq2xError, match=r"not finite.*lower learning rate"):
         run(FitConfig(max_epochs=2, clip=0), SGDConfig(rate=1e38))
+
+
+def test_settings_that_torch_would_refuse_are_refused_first() -> None:
+    with pytest.raises(ValueError, match=r"nesterov = true needs a momentum"):
+        SGDConfig(nesterov=True)
+    with pytest.raises(ValueError, match=r"less than 1"):
+        AdamConfig(betas=(0.9, 1.0))
