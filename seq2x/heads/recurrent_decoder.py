@@ -29,7 +29,7 @@ class RecurrentDecoderConfig(Config):
     layers: int = Field(1, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     attention: AttentionConfig = AdditiveAttentionConfig()
-    coverage: CoverageConfig | None = SumCoverageConfig()
+    coverage: CoverageConfig = SumCoverageConfig()
     input_feeding: bool = Field(True, description="the attentional vector is part of the next input (Luong 2015)")
 
     def build(self, memory: int, summary: int) -> RecurrentDecoder:
@@ -74,8 +74,9 @@ class RecurrentDecoder(nn.Module):
         gates = GATES[config.cell] * config.hidden
         self.feed = nn.Linear(config.width, gates, bias=False) if config.input_feeding else None
         self.start = nn.Linear(summary, config.hidden * config.layers)
-        self.coverage = None if config.coverage is None else config.coverage.build()
-        self.attention = config.attention.build(config.hidden, memory, 0 if self.coverage is None else 1)
+        self.coverage = config.coverage.build()
+        features = 0 if self.coverage is None else self.coverage.features
+        self.attention = config.attention.build(config.hidden, memory, features)
         self.combine = nn.Linear(memory + config.hidden, config.width)
         self.dropout = nn.Dropout(config.dropout)
 

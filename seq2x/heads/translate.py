@@ -54,8 +54,9 @@ class TranslateHead(Head):
 
     def __init__(self, config: TranslateHeadConfig, dims: tuple[int, ...], summary: int, outputs: Outputs) -> None:
         super().__init__()
-        self.layer, self.smoothing, self.coverage = config.layer, config.label_smoothing, config.decoder.coverage
-        width = config.decoder.width
+        self.layer, self.smoothing = config.layer, config.label_smoothing
+        width, coverage = config.decoder.width, config.decoder.coverage
+        self.coverage = coverage if coverage.kind == "sum" else None
         self.table = nn.Embedding(outputs.size, width, padding_idx=PAD)
         nn.init.normal_(self.table.weight, std=width**-0.5)
         with torch.no_grad():

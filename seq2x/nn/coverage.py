@@ -30,7 +30,16 @@ class SumCoverageConfig(Config):
         return SumCoverage()
 
 
-CoverageConfig = Annotated[SumCoverageConfig, Field()]
+class NoCoverageConfig(Config):
+    """The attention does not know where it has been."""
+
+    kind: Literal["none"] = "none"
+
+    def build(self) -> None:
+        """There is nothing to make."""
+
+
+CoverageConfig = Annotated[SumCoverageConfig | NoCoverageConfig, Field(discriminator="kind")]
 
 
 class SumCoverage(nn.Module):

@@ -39,7 +39,8 @@ HEADS: dict[str, dict[str, Any]] = {
        for cell in ("lstm", "gru", "rnn")},
     **{f"translate {attention}": {"kind": "translate", "decoder": {**DECODER, "attention": {"kind": attention}}}
        for attention in ("additive", "multiplicative", "dot")},
-    "translate coverage one": {"kind": "translate", "decoder": {**DECODER, "coverage": {"loss": "one"}}},
+    "translate coverage one": {"kind": "translate", "decoder": {**DECODER, "coverage": {"kind": "sum", "loss": "one"}}},
+    "translate no coverage": {"kind": "translate", "decoder": {**DECODER, "coverage": {"kind": "none"}}},
     "translate two layers, no feeding": {"kind": "translate", "tie": "none",
                                          "decoder": {**DECODER, "layers": 2, "input_feeding": False}},
 }

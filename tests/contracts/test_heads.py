@@ -14,6 +14,8 @@ from seq2x.batch import LENGTH_MULTIPLE, Batch
 from seq2x.heads import HeadConfig
 from seq2x.heads.translate import SearchConfig, TranslateHead
 from seq2x.model import Model
+from seq2x.nn.attention import AttentionConfig
+from seq2x.nn.coverage import CoverageConfig
 
 every_head = pytest.mark.parametrize("head", HEADS)
 one_of_each = pytest.mark.parametrize("head", ["classify attention", "tag crf", "translate additive"])
@@ -36,6 +38,9 @@ def predictions(model: Model, kind: str, chosen: Batch, count: int) -> list[obje
 
 def test_every_kind_is_tested() -> None:
     assert {settings["kind"] for settings in HEADS.values()} == kinds(HeadConfig)
+    for part, union in (("attention", AttentionConfig), ("coverage", CoverageConfig)):
+        decoders = [settings.get("decoder", {}) for settings in HEADS.values() if settings["kind"] == "translate"]
+        assert {decoder[part]["kind"] for decoder in decoders if part in decoder} == kinds(union)
 
 
 @every_head
