@@ -58,7 +58,8 @@ def settings(files: Path, *kinds: str, **training: Any) -> RunConfig:
                      "limit": {"max_tokens": 50}},
         "translate": {"kind": "translate", "train": [f"{files}/train.src", f"{files}/train.tgt"],
                       "dev": [f"{files}/dev.src", f"{files}/dev.tgt"], "limit": {"max_tokens": 50},
-                      "search": {"beam_size": 2}, "head": {"decoder": {"kind": "recurrent", "width": 32, "hidden": 32}}},
+                      "search": {"beam_size": 2},
+                      "head": {"decoder": {"kind": "recurrent", "width": 32, "hidden": 32}}},
     }
     data = {
         "threads": 1,
