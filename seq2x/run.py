@@ -21,7 +21,7 @@ from seq2x.data.batching import Batches, Position, hold_out
 from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
 from seq2x.data.examples import Pair, Tagged, Text
 from seq2x.data.readers import read_pairs, read_tagged, read_texts
-from seq2x.errors import RunError
+from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import check, evaluate
 from seq2x.model import Model
 from seq2x.predictors import Classifier, Tagger, Translator
@@ -125,7 +125,11 @@ def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite
         return
     if not (directory / CONFIG).is_file():
         raise RunError(f"{directory}: exists and is no run directory; choose another --out")
-    older = checkpoint.read_config(directory)  # a config.toml of some other program is none of ours to write over
+    try:
+        older = checkpoint.read_config(directory)
+    except ConfigError as error:  # a config.toml of some other program, perhaps: none of ours to delete
+        raise RunError(f"{directory}: is no run directory that this version can read ({error}); "
+                       "delete it yourself, or choose another --out") from None
     if not resume and not overwrite:
         raise RunError(f"{directory}: holds a run already; --resume goes on with it, --overwrite starts afresh")
     if resume and (directory / STATE).is_file():
@@ -308,7 +312,7 @@ class _Training:
     def run(self, display: Display, resume: bool) -> Trained:
         """Train to the end, or to Ctrl-C."""
         state = self._state() if resume else None
-        an_epoch = -(-len(self.batches.epoch(0)) // self.config.training.accumulate)
+        an_epoch = max(1, -(-len(self.batches.epoch(0)) // self.config.training.accumulate))  # 0: few data, low weight
         steps = min(self.config.training.max_epochs * an_epoch, self.config.training.max_steps or 10**9)
         self.say(f"training: {an_epoch:,} updates an epoch, {steps:,} at most, {torch.get_num_threads()} threads")
         progress = fit(

@@ -139,8 +139,8 @@ def hold_out(examples: Sequence[E], amount: int | float, seed: int) -> Split[E]:
     """
     wanted = amount if isinstance(amount, int) else round(amount * len(examples))
     if not 0 < wanted < len(examples):
-        raise DataError(f"cannot hold out {amount} of {len(examples):,} examples, which is {wanted:,}; expected a "
-                        f"number from 1 to {len(examples) - 1:,}, or a share that comes to one")
+        raise DataError(f"cannot hold out {amount} of {len(examples):,} examples, which is {wanted:,}; at least "
+                        "one must be held out and one be left: set hold_out to a number or a share, or give a dev file")
     members: dict[int, list[int]] = {}
     for index, group in enumerate(_groups(examples)):
         members.setdefault(group, []).append(index)
