@@ -44,7 +44,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 HEADS: dict[str, dict[str, Any]] = {
     "classify": {"kind": "classify", "pooling": "attention"},
     "tag": {"kind": "tag", "decoder": "crf", "pool": "mean"},
-    "translate": {"kind": "translate", "decoder": {"width": 16, "hidden": 16}},
+    "translate": {"kind": "translate", "decoder": {"kind": "recurrent", "width": 16, "hidden": 16}},
 }
 
 

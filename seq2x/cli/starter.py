@@ -199,6 +199,7 @@ def _translate(survey: Survey, chosen: Plan) -> list[Table]:
             Setting("label_smoothing", 0.1, "keeps the model from being too sure"),
         ]),
         Table("tasks.translate.head.decoder", "an LSTM that attends to the source", [
+            Setting("kind", "recurrent", "or transformer"),
             Setting("width", width, "numbers a target token"),
             Setting("hidden", hidden, "units"),
             Setting("dropout", dropout, "share of them dropped in training"),

@@ -1,10 +1,8 @@
-"""The attentional recurrent decoder: a state, an attention with coverage, and the vector a token is predicted from.
-
-Training and search call the same :meth:`RecurrentDecoder.advance`; nothing is kept on the module between calls.
-"""
+"""The attentional recurrent decoder: a state, an attention with coverage, and the vector a token is predicted from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -14,8 +12,10 @@ from torch import Tensor, nn
 
 from seq2x.batch import Encoded, Rows
 from seq2x.config import Config
+from seq2x.heads.decoder import Decoder, Penalty
 from seq2x.nn.attention import AdditiveAttentionConfig, AttentionConfig
-from seq2x.nn.coverage import CoverageConfig, SumCoverageConfig
+from seq2x.nn.coverage import CoverageConfig, SumCoverageConfig, coverage_loss
+from seq2x.nn.linear import product
 from seq2x.nn.recurrent import GATES, Cell, CellKind
 
 
@@ -63,7 +63,7 @@ class RecurrentState(Rows):
     """[N, T, F]"""
 
 
-class RecurrentDecoder(nn.Module):
+class RecurrentDecoder(Decoder[RecurrentMemory, RecurrentState]):
     """Embedded tokens in, attentional vectors out."""
 
     def __init__(self, config: RecurrentDecoderConfig, memory: int, summary: int) -> None:
@@ -75,6 +75,7 @@ class RecurrentDecoder(nn.Module):
         self.feed = nn.Linear(config.width, gates, bias=False) if config.input_feeding else None
         self.start = nn.Linear(summary, config.hidden * config.layers)
         self.coverage = config.coverage.build()
+        self.penalty = config.coverage if config.coverage.kind == "sum" else None
         features = 0 if self.coverage is None else self.coverage.features
         self.attention = config.attention.build(config.hidden, memory, features)
         self.combine = nn.Linear(memory + config.hidden, config.width)
@@ -101,6 +102,13 @@ class RecurrentDecoder(nn.Module):
             weights.append(attention)
         return torch.stack(vectors, 1), torch.stack(weights, 1), state
 
+    def penalties(self, attention: Tensor, source: Tensor, target: Tensor) -> Sequence[Penalty]:
+        """The coverage loss, where there is one."""
+        if self.penalty is None or self.penalty.loss == "none" or not self.penalty.weight:
+            return ()
+        total = coverage_loss(self.penalty.loss, attention.float(), source, target)
+        return (Penalty("coverage", total, self.penalty.weight),)
+
     def _step(self, memory: RecurrentMemory, state: RecurrentState, gates: Tensor) -> tuple[RecurrentState, Tensor]:
         if self.feed is not None:
             gates = gates + self.feed(state.context)
@@ -115,7 +123,7 @@ class RecurrentDecoder(nn.Module):
             if kept is not None:
                 cell.append(kept)
         weights = self._attend(memory, hidden[-1], state.coverage)  # [B, K, T]
-        context = (weights @ memory.states).flatten(0, 1)  # [N, D]
+        context = product(weights, memory.states, exact=not self.training).flatten(0, 1)  # [N, D]
         attention = weights.flatten(0, 1)
         vector = self.dropout(self.combine(torch.cat([context, hidden[-1]], -1)).tanh())
         coverage = state.coverage

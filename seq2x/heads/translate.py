@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import PAD, Encoded, Loss, Tokens
+from seq2x.batch import PAD, Encoded, Loss, Rows, Tokens
 from seq2x.config import Config
 from seq2x.heads.base import Head, Outputs
-from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig, RecurrentMemory, RecurrentState
-from seq2x.nn.coverage import coverage_loss
+from seq2x.heads.decoder import Decoder
+from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
+from seq2x.heads.transformer_decoder import TransformerDecoderConfig
 from seq2x.nn.losses import cross_entropy
 from seq2x.search import Filter, Hypothesis, LengthNorm, Normaliser, beam_search
 
 UNK, BOS, EOS = 1, 2, 3
 """Ids that every target vocabulary has (see seq2x.text.vocabulary, whose strings this room does not know)."""
+
+DecoderConfig = Annotated[RecurrentDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]
 
 
 class SearchConfig(Config):
@@ -34,7 +37,7 @@ class TranslateHeadConfig(Config):
     """Decoder, tied weights and label smoothing."""
 
     kind: Literal["translate"] = "translate"
-    decoder: RecurrentDecoderConfig = RecurrentDecoderConfig()
+    decoder: DecoderConfig = RecurrentDecoderConfig()
     tie: Literal["none", "decoder", "all"] = Field(
         "decoder",
         description="decoder: target embeddings are the softmax's weights (Press & Wolf 2017); all: the source's too",
@@ -55,15 +58,14 @@ class TranslateHead(Head):
     def __init__(self, config: TranslateHeadConfig, dims: tuple[int, ...], summary: int, outputs: Outputs) -> None:
         super().__init__()
         self.layer, self.smoothing = config.layer, config.label_smoothing
-        width, coverage = config.decoder.width, config.decoder.coverage
-        self.coverage = coverage if coverage.kind == "sum" else None
+        width = config.decoder.width
         self.table = nn.Embedding(outputs.size, width, padding_idx=PAD)
         nn.init.normal_(self.table.weight, std=width**-0.5)
         with torch.no_grad():
             self.table.weight[PAD].zero_()
         if config.tie == "all":
             self._tie_source(outputs, width)
-        self.decoder = config.decoder.build(dims[config.layer], summary)
+        self.decoder: Decoder[Any, Any] = config.decoder.build(dims[config.layer], summary)
         self.output = nn.Linear(width, outputs.size)
         nn.init.zeros_(self.output.bias)
         if config.tie != "none":
@@ -78,36 +80,34 @@ class TranslateHead(Head):
             )
         self.table.weight = outputs.source.weight
 
-    def begin(self, encoded: Encoded) -> tuple[RecurrentMemory, RecurrentState]:
+    def begin(self, encoded: Encoded) -> tuple[Rows, Rows]:
         """Return memory and first state, one row a sentence."""
         return self.decoder.begin(encoded, encoded.layers[self.layer])
 
     def loss(self, encoded: Encoded, target: Tokens) -> Loss:
-        """Label-smoothed cross-entropy (and the coverage loss) over the real target tokens after BOS."""
-        vectors, attention, real = self._force(encoded, target)
-        gold = target.ids[:, 1:][real]
-        total, likelihood = cross_entropy(self.output(vectors[real]), gold, self.smoothing)
+        """Label-smoothed cross-entropy over the real target tokens after BOS, and what the decoder adds."""
+        real = target.mask[:, 1:]
+        vectors, attention = self._force(encoded, target.ids[:, :-1])
+        total, likelihood = cross_entropy(self.output(vectors[real]), target.ids[:, 1:][real], self.smoothing)
         parts = {"nll": likelihood.detach()}
-        if self.coverage is not None and self.coverage.loss != "none" and self.coverage.weight:
-            penalty = coverage_loss(self.coverage.loss, attention.float(), encoded.mask, real)
-            parts["coverage"] = penalty.detach()
-            total = total + self.coverage.weight * penalty
+        for penalty in self.decoder.penalties(attention, encoded.mask, real):
+            parts[penalty.name] = penalty.total.detach()
+            total = total + penalty.weight * penalty.total
         return Loss(total, real.sum(), parts)
 
     def scores(self, encoded: Encoded, target: Tokens) -> Tensor:
         """Return the log-probability of each target token after BOS, [B, S - 1], 0 at padding."""
-        vectors, _, real = self._force(encoded, target)
-        log_probs = F.log_softmax(self.output(vectors).float(), dim=-1)
-        return log_probs.gather(2, target.ids[:, 1:, None])[..., 0] * real
+        vectors, _ = self._force(encoded, target.ids)  # the last too: S is a multiple of 16, as the bits of a row want
+        log_probs = F.log_softmax(self.output(vectors).float(), dim=-1)[:, :-1]
+        return log_probs.gather(2, target.ids[:, 1:, None])[..., 0] * target.mask[:, 1:]
 
-    def _force(self, encoded: Encoded, target: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+    def _force(self, encoded: Encoded, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [B, S, E] and attention [B, S, T] after each of the tokens ``ids`` [B, S]."""
         memory, state = self.begin(encoded)
-        vectors, attention, _ = self.decoder.advance(memory, state, self.table(target.ids[:, :-1]))
-        return vectors, attention, target.mask[:, 1:]
+        vectors, attention, _ = self.decoder.advance(memory, state, self.table(ids))
+        return vectors, attention
 
-    def step(
-        self, memory: RecurrentMemory, state: RecurrentState, tokens: Tensor
-    ) -> tuple[Tensor, Tensor | None, RecurrentState]:
+    def step(self, memory: Rows, state: Rows, tokens: Tensor) -> tuple[Tensor, Tensor | None, Rows]:
         """One search step, as :data:`seq2x.search.Step` describes it."""
         vectors, attention, state = self.decoder.advance(memory, state, self.table(tokens)[:, None])
         return F.log_softmax(self.output(vectors[:, 0]).float(), dim=-1), attention[:, 0], state

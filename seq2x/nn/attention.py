@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from seq2x.config import Config
+from seq2x.nn.linear import product
 
 
 class AdditiveAttentionConfig(Config):
@@ -95,7 +96,7 @@ class ProductAttention(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor, features: Tensor | None) -> Tensor:
         """``query`` [B, K, H], ``keys`` [B, T, H], ``mask`` [B, T], ``features`` [B, K, T, F] -> weights [B, K, T]."""
-        scores = query @ keys.transpose(1, 2)
+        scores = product(query, keys.transpose(1, 2), exact=not self.training)
         if self.feature is not None:
             assert features is not None
             # h' (W3 c_j) = (W3' h)' c_j: the features never grow to the width of the keys

@@ -1,7 +1,7 @@
 """The parts of a Transformer (Vaswani et al. 2017), with the norms first (Xiong et al. 2020). Knows no task.
 
-Letters: S queries, T keys, h heads. No key or value has a bias: that of a key cannot change a softmax, and that of a
-value is one with the output's.
+Letters: S queries, T keys, h heads; in a decoder N hypotheses of B sentences, and t positions already read. No key or
+value has a bias: that of a key cannot change a softmax, and that of a value is one with the output's.
 """
 
 from __future__ import annotations
@@ -15,40 +15,63 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2x.nn.attention import masked_softmax
+from seq2x.nn.linear import product
 
 Activation = Literal["relu", "gelu", "silu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 
+Projected = tuple[Tensor, Tensor]
+"""Keys and values, both [B, h, T, D / h]."""
+
 
 class MultiHeadAttention(nn.Module):
-    """``softmax(Q K' / sqrt(D / h)) V`` in h subspaces at once (Vaswani et al. 2017, section 3.2.2)."""
+    """``softmax(Q K' / sqrt(D / h)) V`` in h subspaces at once (Vaswani et al. 2017, section 3.2.2).
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    ``memory`` is the width M of what is attended to, where it is not that of the queries.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, memory: int | None = None) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.query = _linear(width, width)
-        self.memory = _linear(width, 2 * width, bias=False)  # keys and values in one product
+        self.memory = _linear(memory or width, 2 * width, bias=False)  # keys and values in one product
         self.output = _linear(width, width)
 
-    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values, both [B, h, T, D / h], of ``memory`` [B, T, D]: a decoder does it once a sentence."""
+    def project(self, memory: Tensor) -> Projected:
+        """Return keys and values, both [B, h, T, D / h], of ``memory`` [B, T, M]: a decoder does it once a sentence."""
         keys, values = self.memory(memory).chunk(2, dim=-1)
         return self._split(keys), self._split(values)
 
     def forward(self, states: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """``states`` [B, S, D], ``mask`` bool [B, 1 or S, T], True = may be looked at -> [B, S, D]."""
-        queries, mask = self._split(self.query(states)), mask[:, None]
+        queries = self._split(self.query(states))
         if self.training:
-            found = F.scaled_dot_product_attention(queries, keys, values, mask, self.dropout)
+            found = F.scaled_dot_product_attention(queries, keys, values, mask[:, None], self.dropout)
         else:  # the fused product rounds a row by what else is in the batch; this does not
-            scores = queries @ keys.transpose(2, 3) / math.sqrt(queries.shape[-1])
-            found = masked_softmax(scores, mask) @ values
+            found = _weights(queries, keys, mask, exact=False) @ values
+        return self._join(found)
+
+    def weigh(self, states: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for any number of queries (a beam), exact under any padding; and the weights [B, h, S, T]."""
+        exact = not self.training
+        weights = _weights(self._split(self.query(states)), keys, mask, exact=exact)
+        dropped = F.dropout(weights, self.dropout, self.training)
+        return self._join(product(dropped, values, exact=exact)), weights
+
+    def _join(self, found: Tensor) -> Tensor:
+        """[B, h, S, D / h] -> [B, S, D]."""
         output: Tensor = self.output(found.transpose(1, 2).flatten(2))
         return output
 
     def _split(self, states: Tensor) -> Tensor:
         """[B, T, D] -> [B, h, T, D / h]."""
         return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def _weights(queries: Tensor, keys: Tensor, mask: Tensor, *, exact: bool) -> Tensor:
+    """``queries`` [B, h, S, d], ``keys`` [B, h, T, d], ``mask`` [B, 1 or S, T] -> [B, h, S, T]."""
+    scores = product(queries, keys.transpose(2, 3), exact=exact) / math.sqrt(queries.shape[-1])
+    return masked_softmax(scores, mask[:, None])
 
 
 class FeedForward(nn.Module):
@@ -83,6 +106,50 @@ class EncoderLayer(nn.Module):
         states = states + self.dropout(self.attention(normed, keys, values, mask[:, None]))
         summed: Tensor = states + self.dropout(self.feedforward(self.norms[1](states)))
         return summed
+
+
+class DecoderLayer(nn.Module):
+    """Attention to the positions before, to a memory ``memory`` wide, feed-forward; each as ``x + part(norm(x))``."""
+
+    def __init__(
+        self, width: int, heads: int, feedforward: int, activation: Activation, dropout: float, memory: int
+    ) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads, dropout)
+        self.cross = MultiHeadAttention(width, heads, dropout, memory)
+        self.feedforward = FeedForward(width, feedforward, activation, dropout)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, states: Tensor, past: Projected, memory: Projected, mask: Tensor
+    ) -> tuple[Tensor, Tensor, Projected]:
+        """One pass over S new positions of N rows, which are [B, K] to the memory of B sentences.
+
+        ``states`` [N, S, D]; ``past`` keys and values [N, h, t, D / h] of the positions before; ``memory`` those of
+        the source, [B, h, T, D / h], and its ``mask`` [B, T]. Returns states [N, S, D], the memory's attention weights
+        [B, h, K S, T], and keys and values of all t + S positions.
+        """
+        rows, steps, width = states.shape
+        normed = self.norms[0](states)
+        keys, values = (_follow(before, new) for before, new in zip(past, self.attention.project(normed), strict=True))
+        states = states + self.dropout(self.attention(normed, keys, values, _earlier(steps, keys)))
+        beams = self.norms[1](states).view(len(mask), -1, width)  # [B, K S, D]
+        found, weights = self.cross.weigh(beams, *memory, mask[:, None])
+        states = states + self.dropout(found.view(rows, steps, width))
+        summed: Tensor = states + self.dropout(self.feedforward(self.norms[2](states)))
+        return summed, weights, (keys, values)
+
+
+def _follow(before: Tensor, new: Tensor) -> Tensor:
+    """Put [N, h, S, d] after [N, h, t, d]."""
+    return torch.cat([before, new], 2) if before.shape[2] else new
+
+
+def _earlier(steps: int, keys: Tensor) -> Tensor:
+    """Which of the keys [N, h, t + S, d] each of the last S positions may look at: [1, S, t + S]."""
+    total = keys.shape[2]
+    return torch.ones(steps, total, dtype=torch.bool, device=keys.device).tril(total - steps)[None]
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:

@@ -29,7 +29,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
                                        "positions": "learned"},
 }
-DECODER = {"width": 16, "hidden": 16, "dropout": 0.1}
+DECODER = {"kind": "recurrent", "width": 16, "hidden": 16, "dropout": 0.1}
+TRANSFORMER = {"kind": "transformer", "width": 16, "layers": 1, "heads": 2, "feedforward": 24, "dropout": 0.1}
 HEADS: dict[str, dict[str, Any]] = {
     **{f"classify {pooling}": {"kind": "classify", "pooling": pooling, "hidden": 7}
        for pooling in ("last", "max", "mean", "attention")},
@@ -43,6 +44,9 @@ HEADS: dict[str, dict[str, Any]] = {
     "translate no coverage": {"kind": "translate", "decoder": {**DECODER, "coverage": {"kind": "none"}}},
     "translate two layers, no feeding": {"kind": "translate", "tie": "none",
                                          "decoder": {**DECODER, "layers": 2, "input_feeding": False}},
+    "translate transformer": {"kind": "translate", "decoder": TRANSFORMER},
+    "translate transformer, two layers": {"kind": "translate", "tie": "none",  # and wider than what it attends to
+                                          "decoder": {**TRANSFORMER, "width": 24, "layers": 2, "activation": "gelu"}},
 }
 
 

@@ -12,13 +12,14 @@ from contracts.pieces import ENCODERS, HEADS, batch, build, examples, kinds
 from seq2x import checkpoint
 from seq2x.batch import LENGTH_MULTIPLE, Batch
 from seq2x.heads import HeadConfig
-from seq2x.heads.translate import SearchConfig, TranslateHead
+from seq2x.heads.translate import DecoderConfig, SearchConfig, TranslateHead
 from seq2x.model import Model
 from seq2x.nn.attention import AttentionConfig
 from seq2x.nn.coverage import CoverageConfig
 
 every_head = pytest.mark.parametrize("head", HEADS)
-one_of_each = pytest.mark.parametrize("head", ["classify attention", "tag crf", "translate additive"])
+one_of_each = pytest.mark.parametrize(
+    "head", ["classify attention", "tag crf", "translate additive", "translate transformer"])
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 
 
@@ -38,6 +39,8 @@ def predictions(model: Model, kind: str, chosen: Batch, count: int) -> list[obje
 
 def test_every_kind_is_tested() -> None:
     assert {settings["kind"] for settings in HEADS.values()} == kinds(HeadConfig)
+    decoders = {settings["decoder"]["kind"] for settings in HEADS.values() if settings["kind"] == "translate"}
+    assert decoders == kinds(DecoderConfig)
     for part, union in (("attention", AttentionConfig), ("coverage", CoverageConfig)):
         decoders = [settings.get("decoder", {}) for settings in HEADS.values() if settings["kind"] == "translate"]
         assert {decoder[part]["kind"] for decoder in decoders if part in decoder} == kinds(union)

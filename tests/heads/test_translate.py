@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from contracts.pieces import HEADS, TARGETS, batch, build, examples
+from torch import Tensor
 from torch.nn import functional as F
 
-from seq2x.batch import Batch, Tokens
+from seq2x.batch import LENGTH_MULTIPLE, Batch, Rows, Tokens
 from seq2x.heads.translate import BOS, EOS, PAD, SearchConfig, TranslateHead
 from seq2x.model import Model
+from seq2x.search import beam_search
 
 TRANSLATORS = [name for name in HEADS if name.startswith("translate")]
 every_translator = pytest.mark.parametrize("name", TRANSLATORS)
 COUNT = 7
 
 
-def made(name: str) -> tuple[Model, TranslateHead, Batch]:
+def made(name: str, count: int = COUNT) -> tuple[Model, TranslateHead, Batch]:
     model = build("recurrent", name).eval()
     head = model.head("translate")
     assert isinstance(head, TranslateHead)
-    return model, head, batch("translate", examples("translate", COUNT))
+    return model, head, batch("translate", examples("translate", count))
 
 
 @every_translator
@@ -76,6 +78,74 @@ def test_beam_1_is_greedy_over_the_decoder_itself(name: str) -> None:
                 break
             tokens.append(int(logits.argmax()))
         assert list(hypothesis.tokens) == tokens[1:]
+
+
+@dataclass(frozen=True)
+class Prefix(Rows):
+    """A state that is nothing but the tokens so far: every step reads all of them again."""
+
+    tokens: Tensor
+    start: Rows
+
+
+@every_translator
+@torch.no_grad()
+def test_a_wide_beam_is_one_that_reads_every_prefix_again(name: str) -> None:
+    """What a state carries is re-ordered with its hypothesis, and leaves with its sentence."""
+    model, head, whole = made(name, count=20)
+    encoded, config = model.encode("translate", whole), SearchConfig(beam_size=6, max_length_ratio=0.5)
+    found = head.predict(encoded, config, n_best=6)
+
+    def step(memory: Rows, state: Prefix, tokens: Tensor) -> tuple[Tensor, None, Prefix]:
+        prefix = torch.cat([state.tokens, tokens[:, None]], 1)
+        vectors, _, _ = head.decoder.advance(memory, state.start, head.table(prefix))
+        log_probs = F.log_softmax(head.output(vectors[:, -1]), dim=-1)
+        forbidden = torch.tensor([PAD, BOS])
+        return log_probs.index_fill(1, forbidden, -torch.inf), None, Prefix(prefix, state.start)
+
+    memory, start = head.begin(encoded)
+    limits = (encoded.mask.sum(1) * 0.5).long() + 10
+    nothing = Prefix(torch.zeros(20, 0, dtype=torch.long), start)
+    again = beam_search(step, memory, nothing, limits, 6, bos=BOS, eos=EOS, n_best=6)
+    for ours, expected in zip(found, again, strict=True):
+        assert [hypothesis.tokens for hypothesis in ours] == [hypothesis.tokens for hypothesis in expected]
+        scores = [hypothesis.log_prob for hypothesis in expected]
+        assert [hypothesis.log_prob for hypothesis in ours] == pytest.approx(scores, rel=1e-4)
+
+
+@every_translator
+@torch.no_grad()
+def test_a_forced_beginning_is_as_many_steps(name: str) -> None:
+    """Some tokens in one call, then the rest in another, is one call with all; and the same for two beams."""
+    _, head, whole = made(name)
+    encoded, ids = made(name)[0].encode("translate", whole), whole.target.ids[:, :-1]
+    memory, state = head.begin(encoded)
+    vectors, attention, _ = head.decoder.advance(memory, state, head.table(ids))
+    twice = torch.arange(COUNT).repeat_interleave(2)
+    state = state.select(twice)
+    parts = []
+    for part in (ids[twice, :3], ids[twice, 3:]):
+        *found, state = head.decoder.advance(memory, state, head.table(part))
+        parts.append(found)
+    torch.testing.assert_close(torch.cat([part[0] for part in parts], 1), vectors[twice])
+    torch.testing.assert_close(torch.cat([part[1] for part in parts], 1), attention[twice])
+    assert memory.rows == COUNT
+
+
+@every_translator
+@torch.no_grad()
+def test_forced_scores_do_not_depend_on_the_batch_to_the_bit(name: str) -> None:
+    model, head, _ = made(name)
+    chosen = [(*one[:3], [BOS, *[4 + word % 9 for word in range(3 * row)], EOS])
+              for row, one in enumerate(examples("translate", 12))]  # targets of 2 to 35 tokens
+
+    def scores(part: list[tuple[object, ...]]) -> list[list[float]]:
+        whole = batch("translate", part, LENGTH_MULTIPLE).pad_rows()
+        target = Tokens.of([one[3] for one in part], multiple=LENGTH_MULTIPLE).pad_rows()
+        found = head.scores(model.encode("translate", whole), target).tolist()
+        return [row[: len(one[3]) - 1] for row, one in zip(found, part, strict=False)]
+
+    assert scores(chosen) == [scores([one])[0] for one in chosen]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2x.batch import mask_of
-from seq2x.nn.transformer import Activation, EncoderLayer, MultiHeadAttention, sinusoids
+from seq2x.nn.transformer import Activation, DecoderLayer, EncoderLayer, MultiHeadAttention, sinusoids
 
 
 def _case(rows: int, length: int, width: int = 16) -> tuple[Tensor, Tensor]:
@@ -84,6 +84,66 @@ def test_rows_keep_their_bits_in_any_batch() -> None:
             padded, eight = length + -length % 16, torch.full((8,), row)
             alone = layer(states[eight, :padded], mask[eight, :padded])
             assert torch.equal(alone[0, :length], together[row, :length])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_decoder_layer_equals_that_of_torch(training: bool) -> None:
+    torch.manual_seed(0)
+    ours = DecoderLayer(16, 4, 32, "relu", 0.0, memory=16).train(training)
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    theirs = nn.TransformerDecoderLayer(16, 4, 32, 0.0, "relu", batch_first=True, norm_first=True)
+    with torch.no_grad():
+        for mine, other in ((ours.attention, theirs.self_attn), (ours.cross, theirs.multihead_attn)):
+            other.in_proj_weight.copy_(torch.cat([mine.query.weight, mine.memory.weight]))
+            other.in_proj_bias.zero_()[:16].copy_(mine.query.bias)
+            other.out_proj.load_state_dict(mine.output.state_dict())
+    theirs.linear1.load_state_dict(ours.feedforward.inner.state_dict())
+    theirs.linear2.load_state_dict(ours.feedforward.outer.state_dict())
+    for mine, other in zip(ours.norms, (theirs.norm1, theirs.norm2, theirs.norm3), strict=True):
+        other.load_state_dict(mine.state_dict())
+    states, (source, mask) = torch.randn(8, 5, 16), _case(8, 12)
+    later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    expected = theirs(states, source, tgt_mask=later, memory_key_padding_mask=~mask)
+    nothing = torch.zeros(8, 4, 0, 4)
+    found, weights, (keys, values) = ours(states, (nothing, nothing), ours.cross.project(source), mask)
+    torch.testing.assert_close(found, expected)
+    assert weights.shape == (8, 4, 5, 12)
+    assert keys.shape == values.shape == (8, 4, 5, 4)
+
+
+def test_weighing_is_attending_and_shows_how() -> None:
+    attention = MultiHeadAttention(16, 2, 0.0, memory=10).eval()
+    source, mask = _case(3, 7, width=10)
+    keys, values = attention.project(source)
+    found, weights = attention.weigh(torch.randn(3, 5, 16), keys, values, mask[:, None])
+    torch.testing.assert_close(found, attention.output((weights @ values).transpose(1, 2).flatten(2)))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 5))
+    assert (weights.transpose(1, 3)[~mask] == 0).all()
+    states = torch.randn(3, 5, 16)
+    for training in (True, False):
+        attention.train(training)
+        torch.testing.assert_close(attention.weigh(states, keys, values, mask[:, None])[0],
+                                   attention(states, keys, values, mask[:, None]))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(8, 1), (12, 1), (12, 2), (64, 2)])
+def test_beams_keep_their_bits_under_any_padding(width: int, heads: int) -> None:
+    """1 to 12 queries a sentence, of 6 to 32 numbers a head: at most of these sizes a plain product does not."""
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(width, heads, 0.1).eval()
+    source, mask = _case(16, 48, width)
+    with torch.inference_mode():
+        for beams in range(1, 13):
+            states, (keys, values) = torch.randn(16, beams, width), attention.project(source)
+            together = attention.weigh(states, keys, values, mask[:, None])
+            for row in range(16):
+                length, eight = int(mask[row].sum()), torch.full((8,), row)
+                padded = length + -length % 16
+                found, weights = attention.weigh(states[eight], *attention.project(source[eight, :padded]),
+                                                 mask[eight, None, :padded])
+                assert torch.equal(found[0], together[0][row])
+                assert torch.equal(weights[0], together[1][row, ..., :padded])
 
 
 def test_sinusoids_by_hand() -> None:
