@@ -94,8 +94,11 @@ def train(
     data = _Data(config, say)
     goes_on = resume and (directory / STATE).is_file()
     training = _Training(directory, _prepare(directory, config, data, goes_on, say), data, say)
+    state = training.state() if goes_on else None
+    if resume and state is None:
+        say(f"{directory}: nothing to go on from yet; starting at the beginning")
     _lay_out(directory, training.loaded, goes_on, overwrite)  # only now: what was found wrong has harmed no older run
-    return training.run(display or _Silent(), resume)
+    return training.run(display or _Silent(), state)
 
 
 def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
@@ -309,9 +312,10 @@ class _Training:
             self.say(f"{name}: {dataset.report}")
         return dataset
 
-    def run(self, display: Display, resume: bool) -> Trained:
+    def run(self, display: Display, state: State | None) -> Trained:
         """Train to the end, or to Ctrl-C."""
-        state = self._state() if resume else None
+        if state is not None:
+            checkpoint.keep_metrics(self.directory, state.progress.step)
         an_epoch = max(1, -(-len(self.batches.epoch(0)) // self.config.training.accumulate))  # 0: few data, low weight
         steps = min(self.config.training.max_epochs * an_epoch, self.config.training.max_steps or 10**9)
         self.say(f"training: {an_epoch:,} updates an epoch, {steps:,} at most, {torch.get_num_threads()} threads")
@@ -324,10 +328,10 @@ class _Training:
             self._write_card(progress)
         return Trained(self.directory, progress)
 
-    def _state(self) -> State | None:
+    def state(self) -> State | None:
+        """Read what an earlier training left to go on from; RunError where the data are others since."""
         found = checkpoint.load_state(self.directory)
         if found is None:
-            self.say(f"{self.directory}: nothing to go on from yet; starting at the beginning")
             return None
         tensors, record = found
         digests = {source.path: source.sha256 for source in self.data.sources}
@@ -336,7 +340,6 @@ class _Training:
                 raise RunError(f"{self.directory}: {path} is not the file that the run began with "
                                f"(sha256 {digest[:12]}... then, {str(digests.get(path))[:12]}... now)")
         progress = Progress(**record)
-        checkpoint.keep_metrics(self.directory, progress.step)
         self.say(f"going on after update {progress.step:,} (epoch {progress.epoch + 1}, batch {progress.batch + 1})")
         return State(progress, tensors)
 

@@ -162,6 +162,7 @@ def test_an_older_run_is_not_overwritten_without_being_asked(files: Path) -> Non
     (files / "train.tsv").write_text("gone\tann went to rome .\nseen\tbob ann saw oslo .\n")
     with pytest.raises(RunError, match=r"train\.tsv is not the file that the run began with"):
         train(settings(files, "classify"), files / "run", resume=True, say=quiet)
+    assert checkpoint.read_config(files / "run").training.max_epochs == 1  # refused, it changes nothing
     with pytest.raises(RunError, match="exists and is no run directory"):
         train(settings(files, "classify"), files, say=quiet)
     train(settings(files, "classify", max_epochs=1), files / "run", overwrite=True, say=quiet)
