@@ -140,7 +140,7 @@ class TranslateHead(Head):
 
 
 def _never_special(log_probs: Tensor, tokens: Tensor) -> Tensor:  # noqa: ARG001 - a search.Filter
-    """Padding and a second beginning are no output."""
+    """Padding, a second beginning and the unknown are no output: no text would show them, so no score may hold them."""
     forbidden = torch.zeros(log_probs.shape[1], dtype=torch.bool, device=log_probs.device)
-    forbidden[[PAD, BOS]] = True
+    forbidden[[PAD, UNK, BOS]] = True
     return log_probs.masked_fill(forbidden, -torch.inf)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2x.batch import LENGTH_MULTIPLE, Batch, Rows, Tokens
-from seq2x.heads.translate import BOS, EOS, PAD, SearchConfig, TranslateHead
+from seq2x.heads.translate import BOS, EOS, PAD, UNK, SearchConfig, TranslateHead
 from seq2x.model import Model
 from seq2x.search import beam_search
 
@@ -73,11 +73,19 @@ def test_beam_1_is_greedy_over_the_decoder_itself(name: str) -> None:
         while len(tokens) < limit:
             vectors, _, state = head.decoder.advance(memory, state, head.table(torch.tensor([tokens[-1:]])))
             logits = F.linear(vectors[0, 0], head.output.weight, head.output.bias)
-            logits[[PAD, BOS]] = -torch.inf
+            logits[[PAD, UNK, BOS]] = -torch.inf
             if int(logits.argmax()) == EOS:
                 break
             tokens.append(int(logits.argmax()))
         assert list(hypothesis.tokens) == tokens[1:]
+
+
+@torch.no_grad()
+def test_no_special_comes_out_however_likely() -> None:
+    model, head, whole = made("translate additive")
+    head.output.bias[[PAD, UNK, BOS]] += 100
+    found = head.predict(model.encode("translate", whole), SearchConfig(beam_size=3, max_length_ratio=0.5), n_best=3)
+    assert {PAD, UNK, BOS}.isdisjoint(token for row in found for hypothesis in row for token in hypothesis.tokens)
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def test_a_wide_beam_is_one_that_reads_every_prefix_again(name: str) -> None:
         prefix = torch.cat([state.tokens, tokens[:, None]], 1)
         vectors, _, _ = head.decoder.advance(memory, state.start, head.table(prefix))
         log_probs = F.log_softmax(head.output(vectors[:, -1]), dim=-1)
-        forbidden = torch.tensor([PAD, BOS])
+        forbidden = torch.tensor([PAD, UNK, BOS])
         return log_probs.index_fill(1, forbidden, -torch.inf), None, Prefix(prefix, state.start)
 
     memory, start = head.begin(encoded)
