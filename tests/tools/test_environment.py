@@ -12,7 +12,7 @@ import _environment
 import pytest
 from _environment import ToolError, ask, prepare, run, venv_python
 
-SCRIPTS = ["check", "get_data", "quickstart", "quickstart_data.py", "test"]
+SCRIPTS = ["bench", "check", "get_data", "quickstart", "quickstart_data.py", "test"]
 
 
 class Pip:

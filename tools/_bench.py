@@ -1,0 +1,240 @@
+"""`tools/bench NAME`: our script and the peer's in turns, each in its own environment, medians of the runs, a table.
+
+Knows no library: what is measured stands in `_bench_cases.py`, and the scripts that measure it print one line of JSON,
+``{"figures": {...}, "facts": {...}}``. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from _bench_cases import BENCHES, Bench, Duel, Figure
+from _datasets import folder_of_data
+from _environment import ROOT, ToolError, prepare
+from _peers import FOLDER, environment
+
+SCRIPTS = ROOT / "tools" / "bench_scripts"
+LEAST = 3  # runs of each side
+
+
+class Measured(NamedTuple):
+    """What a script printed: numbers to compare, and numbers that say what it did."""
+
+    figures: dict[str, float]
+    facts: dict[str, float]
+
+
+class Result(NamedTuple):
+    """One case. ``ratio`` is above 1 where ours is better."""
+
+    case: str
+    ours: float
+    peer: float
+    ratio: float
+    unit: str
+    spread: float
+    """The greater of both sides' (most - least) / median."""
+
+
+class Place(NamedTuple):
+    """Where scripts run and what they are told."""
+
+    pythons: Mapping[str, Path]
+    """Of "ours" and "peer"."""
+    folders: Mapping[str, Path]
+    """What DATA and WORK stand for."""
+    threads: int
+    log: Path
+    lock: Path | None
+
+
+def tool(arguments: Sequence[str]) -> int:
+    """Measure one bench; see ``--help``."""
+    options = _options(arguments)
+    name, bench = options.name, BENCHES.get(options.name)
+    if bench is None:
+        raise ToolError(f"unknown bench {name!r}; the choices are {', '.join(BENCHES)}")
+    if options.repeat < LEAST:
+        raise ToolError(f"--repeat {options.repeat}: medians of fewer than {LEAST} runs say too little")
+    if options.threads is not None and options.threads < 1:
+        raise ToolError(f"--threads {options.threads}: expected 1 or more")
+    place = _place(name, bench, options.threads or bench.threads, options.lock)
+    if bench.prepare:
+        _note(f"preparing the data of both sides ({bench.prepare[0]})")
+        once(bench.prepare, place, "ours", 0)
+    results: list[Result] = []
+    facts: list[str] = []
+    for duel in bench.duels:
+        runs = fight(duel, place, options.repeat)
+        results += compare(duel, runs)
+        facts += described(runs, bench)
+    if options.json:
+        for line in as_json(name, results):
+            print(line)
+        _note("\n".join(facts))
+    else:
+        print(f"{bench.title}: ours beside {bench.peer.title}, medians of {options.repeat} runs, "
+              f"threads: {place.threads}\n\n{table(results, bench.peer.title)}\n\n" + "\n".join(facts))
+    return 0
+
+
+def fight(duel: Duel, place: Place, repeat: int) -> dict[str, list[Measured]]:
+    """Run both sides in turns, ours first; the facts of each turn must agree (ToolError)."""
+    runs: dict[str, list[Measured]] = {"ours": [], "peer": []}
+    for turn in range(1, repeat + 1):
+        for side, script in (("ours", duel.ours), ("peer", duel.peer)):
+            _note(f"run {turn} of {repeat}, {side}: {script[0]}")
+            measured = once(script, place, side, turn)
+            missing = [figure.key for figure in duel.figures if figure.key not in measured.figures]
+            missing += [fact for fact in duel.alike if fact not in measured.facts]
+            if missing:
+                raise ToolError(f"{script[0]} did not print {missing[0]!r}")
+            runs[side].append(measured)
+        _agree(duel, runs["ours"][-1], runs["peer"][-1])
+    return runs
+
+
+def once(script: Sequence[str], place: Place, side: str, turn: int) -> Measured:
+    """Run a script, with ``turn`` as its seed, and read the last line it prints; the rest goes to the log."""
+    words = [str(place.folders.get(word, word)) for word in script]
+    command = [str(place.pythons[side]), str(SCRIPTS / words[0]), *words[1:]]
+    threads = {"OMP_NUM_THREADS": str(place.threads), "MKL_NUM_THREADS": str(place.threads)}
+    settings = {**os.environ, **threads, "PYTHONUTF8": "1", "SEED": str(turn)}
+    with place.log.open("a", encoding="utf-8") as log, _alone(place.lock):
+        answer = subprocess.run(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=log, encoding="utf-8")
+    if answer.returncode != 0:
+        last = place.log.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")[-5:]
+        raise ToolError(f"exit code {answer.returncode} of: {' '.join(command)}\nThe end of {place.log}:\n  "
+                        + "\n  ".join(last))
+    try:
+        printed = json.loads(answer.stdout.rstrip("\n").rpartition("\n")[2])
+        return Measured(printed["figures"], printed["facts"])
+    except (ValueError, KeyError, TypeError):
+        raise ToolError(f"{words[0]} ended without its line of figures; see {place.log}") from None
+
+
+def compare(duel: Duel, runs: Mapping[str, Sequence[Measured]]) -> list[Result]:
+    """Take the medians of both sides and their ratio."""
+    return [_compared(figure, *([run.figures[figure.key] for run in runs[side]] for side in ("ours", "peer")))
+            for figure in duel.figures]
+
+
+def _compared(figure: Figure, ours: Sequence[float], peer: Sequence[float]) -> Result:
+    mine, other = median(ours), median(peer)
+    ratio = mine / other if figure.more_is_better else other / mine
+    spread = max((max(side) - min(side)) / median(side) for side in (ours, peer))
+    return Result(figure.case, mine, other, ratio, figure.unit, spread)
+
+
+def as_json(bench: str, results: Sequence[Result]) -> list[str]:
+    """One object a case."""
+    return [json.dumps({"bench": bench, "case": result.case, "ours": _rounded(result.ours),
+                        "peer": _rounded(result.peer), "ratio": round(result.ratio, 3), "unit": result.unit})
+            for result in results]
+
+
+def table(results: Sequence[Result], peer: str) -> str:
+    """The same for people, with the spread of the runs."""
+    rows = [("case", "ours", peer, "ratio", "unit", "spread")]
+    rows += [(result.case, f"{_rounded(result.ours):,}", f"{_rounded(result.peer):,}", f"{result.ratio:.2f}",
+              result.unit, f"{result.spread:.0%}") for result in results]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = (0, 4)  # the words; numbers stand at the right
+    return "\n".join("  ".join(cell.ljust(width) if place in left else cell.rjust(width)
+                               for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+                     for row in rows)
+
+
+def described(runs: Mapping[str, Sequence[Measured]], bench: Bench) -> list[str]:
+    """What each side says of its last run, one line a side."""
+    names = {"ours": "ours", "peer": bench.peer.title}
+    said = {side: [f"{name} {_rounded(value):,}" for name, value in runs[side][-1].facts.items()] for side in names}
+    return [f"{names[side]}: {', '.join(words)}" for side, words in said.items()]
+
+
+def _rounded(value: float) -> float:
+    """Four digits that count, and no fraction where they are all before the point."""
+    return round(value) if isinstance(value, int) or abs(value) >= 1000 else float(f"{value:.4g}")
+
+
+def _agree(duel: Duel, ours: Measured, peer: Measured) -> None:
+    for fact, share in duel.alike.items():
+        mine, other = ours.facts[fact], peer.facts[fact]
+        if abs(mine - other) > share * abs(other):
+            raise ToolError(f"the sides did not do the same work: {fact!r} of {duel.ours[0]} is {mine:,}, of "
+                            f"{duel.peer[0]} {other:,}; at most {share:.1%} apart would be fair")
+
+
+def _place(name: str, bench: Bench, threads: int, lock: Path | None) -> Place:
+    folders = {"WORK": ROOT / FOLDER / "work" / name}
+    if bench.data:
+        folders["DATA"] = folder_of_data() / bench.data
+        if not folders["DATA"].is_dir():
+            raise ToolError(f"{folders['DATA']}: no such folder; `tools/get_data {bench.data}` fetches the data, or "
+                            "SEQ2X_DATA names a folder that has it")
+    folders["WORK"].mkdir(parents=True, exist_ok=True)
+    log = folders["WORK"] / "log.txt"
+    log.write_text("", encoding="utf-8")
+    # pip and venv write to the screen: with --json that must not be mixed with the lines
+    with _screen_is_stderr():
+        pythons = {"ours": prepare(), "peer": environment(bench.peer)}
+    return Place(pythons, folders, threads, log, lock)
+
+
+@contextmanager
+def _screen_is_stderr() -> Iterator[None]:
+    """Inside, what programs and we print goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
+def _alone(lock: Path | None) -> Iterator[None]:
+    """Hold ``lock``, if one is given, so that two measurements on one machine take turns."""
+    if lock is None:
+        yield
+        return
+    try:
+        import fcntl
+    except ImportError:
+        raise ToolError("--lock works on Linux and macOS only") from None
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _note(message: str) -> None:
+    print(f"==> {message}", file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measures seq2x beside a peer: the same data, sizes and threads, both sides in turns, medians.\n"
+        f"Each peer gets a virtual environment of its own under {FOLDER}, once.\n\n"
+        + "\n".join(f"  {name:8} {bench.title}; beside {bench.peer.title}" for name, bench in BENCHES.items()))
+    parser.add_argument("name", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--json", action="store_true", help="one object a line: bench, case, ours, peer, ratio, unit; "
+                        "a ratio above 1 means that ours is better")
+    parser.add_argument("--repeat", type=int, default=LEAST, metavar="N", help=f"runs of each side; default {LEAST}")
+    parser.add_argument("--threads", type=int, metavar="N", help="of each side; left out: "
+                        + ", ".join(f"{name} {bench.threads}" for name, bench in BENCHES.items()))
+    parser.add_argument("--lock", type=Path, metavar="FILE", help="held during each run, so that several measurements "
+                        "on one machine take turns")
+    return parser.parse_args(arguments)

@@ -1,0 +1,76 @@
+"""What `tools/bench` measures: which scripts fight, over which figures, and what must be equal for it to be fair.
+
+Knows no library and runs nothing. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from _peers import OPENNMT_PY, PYTORCH_CRF, Peer
+
+
+class Figure(NamedTuple):
+    """A number that both scripts of a duel print."""
+
+    key: str
+    """Its name in what they print."""
+    case: str
+    """Its name in what we print."""
+    unit: str
+    more_is_better: bool
+
+
+class Duel(NamedTuple):
+    """Two scripts of `tools/bench_scripts`, each with its arguments."""
+
+    ours: tuple[str, ...]
+    peer: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    alike: Mapping[str, float]
+    """By which share the facts that they print may differ: more, and they did not do the same work."""
+
+
+class Bench(NamedTuple):
+    """Duels with one peer. DATA in an argument stands for the folder of ``data``, WORK for one of the bench's own."""
+
+    title: str
+    peer: Peer
+    threads: int
+    duels: tuple[Duel, ...]
+    data: str = ""
+    """The set of tools/get_data that is needed, if any."""
+    prepare: tuple[str, ...] = ()
+    """A script of ours that makes files for both sides first, if any."""
+
+
+CRF_SIZES = ("[32,40,17]", "[64,100,25]", "[16,512,9]")  # batch, length, tags
+
+CRF = Bench(
+    "a CRF's loss (forward and backward) and Viterbi, processor milliseconds",
+    PYTORCH_CRF, 1, (
+        Duel(
+            ("crf_ours.py",), ("crf_pytorch_crf.py",),
+            tuple(Figure(f"{what} {size}", f"{what} {size} torch", "ms", False)
+                  for size in CRF_SIZES for what in ("loss", "viterbi")),
+            {"threads": 0, **{f"{what} {size}": 1e-3 for size in CRF_SIZES for what in ("loss is", "tags sum to")}},
+        ),
+    ),
+)
+
+TRAIN = Bench(
+    "training a translator on Multi30k, real target tokens a second, and its peak resident memory",
+    OPENNMT_PY, 2, (
+        Duel(
+            ("train_ours.py", "recurrent.toml", "DATA", "WORK"), ("train_opennmt.py", "recurrent.yaml", "WORK"),
+            (Figure("tokens/s", "recurrent coverage fp32 vs opennmt-py", "tokens/s", True),
+             Figure("memory", "memory vs opennmt-py", "MiB", False)),
+            {"threads": 0, "vocabulary": 0, "parameters": 0.05},
+        ),
+    ),
+    data="multi30k",
+    prepare=("train_data.py", "recurrent.toml", "DATA", "WORK"),
+)
+
+BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN}

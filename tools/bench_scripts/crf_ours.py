@@ -1,0 +1,28 @@
+"""Our CRF, every transition legal, as the peer's is."""
+
+from __future__ import annotations
+
+import torch
+from _crf import Sides, Work, measure
+from torch import Tensor
+
+from seq2x.nn.crf import CRF, Legal
+
+
+def make(work: Work) -> Sides:
+    tags = work.emissions.shape[2]
+    crf = CRF(Legal(torch.ones(tags, tags, dtype=torch.bool), *torch.ones(2, tags, dtype=torch.bool)))
+    with torch.no_grad():
+        for parameter, values in zip((crf.transitions, crf.start, crf.end), work.chain, strict=True):
+            parameter.copy_(values)
+
+    def viterbi() -> Tensor:
+        with torch.no_grad():
+            return crf.viterbi(work.emissions, work.mask)
+
+    return Sides(lambda: -crf.log_likelihood(work.emissions, work.tags, work.mask).sum(), viterbi,
+                 list(crf.parameters()))
+
+
+if __name__ == "__main__":
+    measure(make)
