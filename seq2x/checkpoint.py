@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import portalocker
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -29,9 +32,42 @@ from seq2x.settings import RunConfig, build_model
 from seq2x.text import Processor, Vocabulary
 
 CONFIG, WEIGHTS, METRICS, CARD = "config.toml", "weights.safetensors", "metrics.jsonl", "README.md"
-STATE = "resume/state.safetensors"
+STATE, LOCK = "resume/state.safetensors", ".lock"
 FORMAT = "1"
 """Of the run directory; grows when a reader of today could not read what is written."""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other trainings out of ``directory`` (made if need be) meanwhile; RunError where one is in it already."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK).open("w") as file:
+        try:
+            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.LockException:
+            raise RunError(f"{directory}: another training is at work in it; wait for its end, or choose another "
+                           "--out") from None
+        try:
+            yield
+        finally:
+            if [entry.name for entry in directory.iterdir()] == [LOCK]:  # nothing came of it: leave no trace
+                (directory / LOCK).unlink()
+                directory.rmdir()
+
+
+def is_empty(directory: Path) -> bool:
+    """Whether there is no such directory, or nothing in it that counts."""
+    return not directory.exists() or (
+        directory.is_dir() and all(entry.name == LOCK for entry in directory.iterdir()))
+
+
+def clear(directory: Path) -> None:
+    """Delete everything in a directory, its lock apart."""
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
 
 
 class Loaded(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -70,7 +69,7 @@ class _Silent:
 
 def train(
     config: RunConfig | str | Path,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     overrides: Sequence[str] = (),
     resume: bool = False,
@@ -80,9 +79,14 @@ def train(
 ) -> Trained:
     """Train what ``config`` (settings, or a TOML file) describes, into the run directory ``out``.
 
+    Without ``out`` that is runs/NAME for NAME.toml; settings that come from no file need one (RunError).
     ``overrides`` are ``key=value`` as ``--set`` takes them. ``resume`` goes on where a run stopped (or starts it where
     nothing was saved yet); ``overwrite`` starts afresh over an older run. Every line of the log goes to ``say``.
     """
+    if out is None:
+        if isinstance(config, RunConfig):
+            raise RunError("settings that come from no file have no name: say where to train, train(config, out)")
+        out = Path("runs") / Path(config).stem
     if not isinstance(config, RunConfig):
         config = settings_file.read(RunConfig, config, overrides)
     elif overrides:
@@ -91,14 +95,15 @@ def train(
     _check_directory(directory, config, resume, overwrite)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    data = _Data(config, say)
-    goes_on = resume and (directory / STATE).is_file()
-    training = _Training(directory, _prepare(directory, config, data, goes_on, say), data, say)
-    state = training.state() if goes_on else None
-    if resume and state is None:
-        say(f"{directory}: nothing to go on from yet; starting at the beginning")
-    _lay_out(directory, training.loaded, goes_on, overwrite)  # only now: what was found wrong has harmed no older run
-    return training.run(display or _Silent(), state)
+    with checkpoint.locked(directory):
+        data = _Data(config, say)
+        goes_on = resume and (directory / STATE).is_file()
+        training = _Training(directory, _prepare(directory, config, data, goes_on, say), data, say)
+        state = training.state() if goes_on else None
+        if resume and state is None:
+            say(f"{directory}: nothing to go on from yet; starting at the beginning")
+        _lay_out(directory, training.loaded, goes_on, overwrite)  # only now: no mistake above has harmed an older run
+        return training.run(display or _Silent(), state)
 
 
 def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
@@ -124,7 +129,7 @@ def _one(path: str | tuple[str, str]) -> str:
 
 
 def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite: bool) -> None:
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+    if checkpoint.is_empty(directory):
         return
     if not (directory / CONFIG).is_file():
         raise RunError(f"{directory}: exists and is no run directory; choose another --out")
@@ -219,8 +224,8 @@ def _prepare(directory: Path, config: RunConfig, data: _Data, goes_on: bool, say
 
 def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:
     """Write what training starts from; of a run that goes on, the settings with their new limits."""
-    if overwrite and directory.exists():
-        shutil.rmtree(directory)
+    if overwrite:
+        checkpoint.clear(directory)
     checkpoint.write(directory / CONFIG, settings_file.dump(loaded.config))  # first: it marks the directory as ours
     if not goes_on:
         for name in (WEIGHTS, METRICS):  # of a run that was killed before there was a state to go on from

@@ -244,3 +244,18 @@ def test_mistakes_are_named(files: Path) -> None:
     (files / "dev.tsv").write_text("lost\tann went to rome .\n")
     with pytest.raises(DataError, match=r"dev\.tsv, line 1: .*'lost'"):
         train(settings(files, "classify"), files / "run2", say=quiet)
+
+
+def test_two_trainings_do_not_share_a_directory(files: Path) -> None:
+    with checkpoint.locked(files / "run"), pytest.raises(RunError, match="another training is at work in it"):
+        train(settings(files, "classify"), files / "run", say=quiet)
+    assert not (files / "run").exists()
+    train(settings(files, "classify", max_epochs=1), files / "run", say=quiet)
+
+
+def test_without_a_directory_it_is_named_after_the_file(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files)
+    (files / "mine.toml").write_text(config.dump(settings(files, "classify", max_epochs=1)))
+    assert train("mine.toml", say=quiet).directory == Path("runs/mine")
+    with pytest.raises(RunError, match=r"say where to train"):
+        train(settings(files, "classify"), say=quiet)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from seq2x.batch import Encoded, Loss, Pool
+from seq2x.batch import Batch, Encoded, Loss, Pool, Tokens
 
 
 class Outputs(NamedTuple):
@@ -30,6 +30,16 @@ class Head(nn.Module):
     """What a prediction is about, and what ``Loss.count`` counts. ``Model`` hands word states to "word" heads."""
     layer: int = -1
     pool: Pool = "first"
+
+    def count(self, batch: Batch) -> int:
+        """Return the units of a batch: what ``loss`` says too, but known before anything is computed."""
+        if self.unit == "word":
+            assert batch.spans is not None
+            return int((batch.spans[..., 1] > batch.spans[..., 0]).sum())
+        if self.unit == "token":
+            assert isinstance(batch.target, Tokens)
+            return int(batch.target.mask[:, 1:].sum())
+        return batch.rows
 
     @abstractmethod
     def loss(self, encoded: Encoded, target: Any) -> Loss:

@@ -75,7 +75,7 @@ class TranslateHead(Head):
         if outputs.source is None or outputs.source.weight.shape != (outputs.size, width):
             found = "none" if outputs.source is None else "x".join(map(str, outputs.source.weight.shape))
             raise ValueError(
-                f"tie = 'all' needs one joint vocabulary and equal embedding widths: "
+                f"tie = 'all' needs one vocabulary for both sides (text.joint = true) and equal embedding widths: "
                 f"the source table is {found}, the target's {outputs.size}x{width}"
             )
         self.table.weight = outputs.source.weight

@@ -20,7 +20,6 @@ from seq2x.errors import DataError
 from seq2x.text.processor import Encoding
 from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
-
 SPELT = 100
 """Characters that are spelt of each end of a word longer than twice as many."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -195,19 +196,20 @@ class _Engine:
     def update(self, batches: Iterator[tuple[tuple[int, int], str, Batch]]) -> tuple[dict[str, float], int]:
         """Take ``accumulate`` batches, make one step; return average losses and the units seen.
 
-        Batches of several tasks are averaged over all their units, sentences and words alike.
+        The gradient is the sum over tasks of the mean over all units that the update has of the task.
         """
-        units = 0
-        for _ in range(self.config.accumulate):
+        taken: list[tuple[str, Batch]] = []
+        counts: Counter[str] = Counter()  # known before the first backward pass, so that every mean is exact
+        while len(taken) < self.config.accumulate:
             (self.progress.epoch, self.progress.batch), task, batch = next(batches)
-            loss = self.model(task, batch)
-            loss.total.backward()
-            units += self._record(task, loss)
+            taken.append((task, batch))
+            counts[task] += self.model.head(task).count(batch)
             if self.progress.batch == 0:
                 break  # an update never crosses the end of an epoch
-        for parameter in self.parameters:
-            if parameter.grad is not None:
-                parameter.grad.div_(units)
+        for task, batch in taken:
+            loss = self.model(task, batch)
+            (loss.total / counts[task]).backward()
+            self._record(task, loss)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip or float("inf"))
         if not norm.isfinite():
             raise Seq2xError(
@@ -222,15 +224,14 @@ class _Engine:
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.progress.step)
-        return self.losses(), units
+        return self.losses(), counts.total()
 
-    def _record(self, task: str, loss: Loss) -> int:
+    def _record(self, task: str, loss: Loss) -> None:
         count = int(loss.count)
         for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
             key = f"{task} {name}"
             self.sums[key] = self.sums.get(key, 0.0) + float(value)
             self.counts[key] = self.counts.get(key, 0) + count
-        return count
 
     def losses(self) -> dict[str, float]:
         """Averages since the last evaluation."""

@@ -89,6 +89,7 @@ def test_the_loss_is_a_sum_with_its_count(head: str) -> None:
         halves = [model(kind, batch(kind, part)) for part in (chosen[:3], chosen[3:])]
     assert float(whole.total) == pytest.approx(sum(float(half.total) for half in halves), rel=1e-5)
     assert int(whole.count) == sum(int(half.count) for half in halves)
+    assert int(whole.count) == model.head(kind).count(batch(kind, chosen))
     counts = {"classify": 10, "tag": sum(len(one[2]) for one in chosen)}
     assert int(whole.count) == (counts.get(kind) or sum(len(one[3]) - 1 for one in chosen))
 

@@ -199,3 +199,35 @@ def test_settings_that_torch_would_refuse_are_refused_first() -> None:
         SGDConfig(nesterov=True)
     with pytest.raises(ValueError, match=r"less than 1"):
         AdamConfig(betas=(0.9, 1.0))
+
+
+def test_an_update_over_several_tasks_is_the_sum_of_their_means() -> None:
+    """However many words and sentences there are of each."""
+    torch.manual_seed(0)
+    tagger, classifier = build("recurrent", "tag crf"), build("recurrent", "classify max")
+    model = Model(tagger.encoder, {"tag": tagger.head("tag"), "classify": classifier.head("classify")})
+    for module in model.modules():
+        if isinstance(module, nn.Dropout | VariationalDropout):
+            module.p = module.rate = 0.0
+    parts = [("tag", 3), ("classify", 2), ("tag", 4)]
+    batches = [(task, batch(task, examples(task, rows, seed))) for seed, (task, rows) in enumerate(parts)]
+    expected = [parameter.detach().clone() for parameter in model.parameters()]
+    totals: dict[str, list[Any]] = {"tag": [0.0, 0], "classify": [0.0, 0]}
+    for task, one in batches:
+        loss = model(task, one)
+        totals[task][0] += loss.total
+        totals[task][1] += int(loss.count)
+    sum(total / count for total, count in totals.values()).backward()
+    for kept, parameter in zip(expected, model.parameters(), strict=True):
+        kept -= 0.5 * parameter.grad
+        parameter.grad = None
+
+    def chunks(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+        assert (epoch, number) == (0, 0)
+        for index, (task, one) in enumerate(batches):
+            yield (0, index + 1) if index < 2 else (1, 0), task, one
+
+    fit(model, chunks, lambda _: Score(0.0, {"none": 0}), lambda *_: None,
+        FitConfig(max_epochs=1, accumulate=3, clip=0), SGDConfig(rate=0.5), ConstantConfig(), steps=1, display=Quiet())
+    for kept, parameter in zip(expected, model.parameters(), strict=True):
+        assert torch.allclose(kept, parameter, atol=1e-5)
