@@ -76,14 +76,15 @@ def tool(arguments: Sequence[str]) -> int:
     for duel in bench.duels:
         runs = fight(duel, place, options.repeat)
         results += compare(duel, runs)
-        facts += described(runs, bench)
+        facts.append(described(runs, bench.peer.title))
     if options.json:
         for line in as_json(name, results):
             print(line)
         _note("\n".join(facts))
     else:
-        print(f"{bench.title}: ours beside {bench.peer.title}, medians of {options.repeat} runs, "
-              f"threads: {place.threads}\n\n{table(results, bench.peer.title)}\n\n" + "\n".join(facts))
+        head = (f"{bench.title}: ours beside {bench.peer.title}, medians of {options.repeat} runs, "
+                f"threads: {place.threads}")
+        print("\n\n".join([head, table(results, bench.peer.title), *facts]))
     return 0
 
 
@@ -147,18 +148,25 @@ def table(results: Sequence[Result], peer: str) -> str:
     rows = [("case", "ours", peer, "ratio", "unit", "spread")]
     rows += [(result.case, f"{_rounded(result.ours):,}", f"{_rounded(result.peer):,}", f"{result.ratio:.2f}",
               result.unit, f"{result.spread:.0%}") for result in results]
+    return _aligned(rows, words=(0, 4))
+
+
+def described(runs: Mapping[str, Sequence[Measured]], peer: str) -> str:
+    """What the last run of each side says of itself."""
+    ours, other = (runs[side][-1].facts for side in ("ours", "peer"))
+    rows = [("of the last run", "ours", peer)]
+    for fact in ours | other:
+        mine, others = (f"{_rounded(side[fact]):,}" if fact in side else "" for side in (ours, other))
+        rows.append((fact, mine, others))
+    return _aligned(rows, words=(0,))
+
+
+def _aligned(rows: Sequence[Sequence[str]], words: Sequence[int]) -> str:
+    """Columns of a table: those of ``words`` at the left, numbers at the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = (0, 4)  # the words; numbers stand at the right
-    return "\n".join("  ".join(cell.ljust(width) if place in left else cell.rjust(width)
+    return "\n".join("  ".join(cell.ljust(width) if place in words else cell.rjust(width)
                                for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
                      for row in rows)
-
-
-def described(runs: Mapping[str, Sequence[Measured]], bench: Bench) -> list[str]:
-    """What each side says of its last run, one line a side."""
-    names = {"ours": "ours", "peer": bench.peer.title}
-    said = {side: [f"{name} {_rounded(value):,}" for name, value in runs[side][-1].facts.items()] for side in names}
-    return [f"{names[side]}: {', '.join(words)}" for side, words in said.items()]
 
 
 def _rounded(value: float) -> float:

@@ -85,8 +85,8 @@ case           ours  slowpoke 1.0  ratio  unit     spread
 a case          2.0           6.0   3.00  ms         400%
 another case  2,000         6,000   0.33  words/s    400%
 
-ours: size 100
-slowpoke 1.0: size 100
+of the last run  ours  slowpoke 1.0
+size              100           100
 """
 
 
