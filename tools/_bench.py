@@ -100,6 +100,7 @@ def fight(duel: Duel, place: Place, repeat: int) -> dict[str, list[Measured]]:
             if missing:
                 raise ToolError(f"{script[0]} did not print {missing[0]!r}")
             runs[side].append(measured)
+            _note(", ".join(f"{key} {_rounded(value):,}" for key, value in measured.figures.items()))
         _agree(duel, runs["ours"][-1], runs["peer"][-1])
     return runs
 
