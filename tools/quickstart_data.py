@@ -142,13 +142,13 @@ def translator(archive: Path, pair: str = "e-4", words: int = 16, train_words: i
     return Made(files, counts)
 
 
-def provide(name: str, data: Path = DATA, pair: str = "e-4", words: int = 16, train_words: int | None = None) -> Path:
+def provide(name: str, data: Path = DATA, pair: str = "e-4", words: int = 16, train_words: int = 20) -> Path:
     """Return the folder of one set, made first unless it is there already with the same settings."""
     archive = {"classifier": SNIPPETS, "tagger": SENTENCES, "translator": VERSES}[name]
     folder = data / "quickstart" / name
     settings = {"archive": archive.file, "sha256": archive.sha256, "licence": archive.licence, "seed": SEED}
     if name == "translator":
-        settings |= {"pair": pair, "words": words, "train_words": train_words or words}
+        settings |= {"pair": pair, "words": words, "train_words": train_words}
     if _is_made(folder, settings):
         say(f"{name}: data already in {folder}")
         return folder
@@ -212,7 +212,8 @@ def tool(arguments: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="classifier, tagger, translator; all without a name")
     parser.add_argument("--pair", default="e-4", help=f"source-target of the verses, default e-4: {versions}")
     parser.add_argument("--words", type=int, default=16, help="longest verse on either side, in words, default 16")
-    parser.add_argument("--train-words", type=int, help="the same for the training verses alone")
+    parser.add_argument("--train-words", type=int, default=20,
+                        help="the same for the training verses alone, default 20: longer ones teach words too")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of archives and data, default {DATA}")
     options = parser.parse_args(arguments)
     known = ["classifier", "tagger", "translator"]
