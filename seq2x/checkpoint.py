@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import portalocker
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from seq2x import config as settings_file
@@ -194,7 +194,8 @@ def write(path: Path, text: str) -> None:
 
 def _save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    _replace(path, lambda temporary: save_file(own, temporary, metadata))
+    # not save_file, which makes a file that others cannot read
+    _replace(path, lambda temporary: temporary.write_bytes(save(own, metadata)))
 
 
 def _replace(path: Path, produce: Callable[[Path], object]) -> None:

@@ -48,7 +48,7 @@ def test_a_save_that_fails_leaves_what_stood_there(weights: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save", full)
     with pytest.raises(RunError, match="No space left on device; what stood there before is unharmed"):
         checkpoint.save_weights({"a": torch.zeros(1)}, weights)
     assert weights.read_bytes() == before
