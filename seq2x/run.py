@@ -196,9 +196,17 @@ class _Data:
 
     def _record(self, task: str, split: str, path: str | tuple[str, str], examples: int) -> None:
         for file in (path,) if isinstance(path, str) else path:
-            with Path(file).open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            self.sources.append(Source(task, split, file, examples, digest))
+            self.sources.append(Source(task, split, file, examples, sha256_of(file)))
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of every file that was read."""
+        return {source.path: source.sha256 for source in self.sources}
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _reading(name: str, split: str, path: str | tuple[str, str], examples: Sequence[Example]) -> str:
@@ -339,7 +347,7 @@ class _Training:
         if found is None:
             return None
         tensors, record = found
-        digests = {source.path: source.sha256 for source in self.data.sources}
+        digests = self.data.digests()
         for path, digest in record.pop("data").items():
             if digests.get(path) != digest:
                 raise RunError(f"{self.directory}: {path} is not the file that the run began with "
@@ -373,13 +381,13 @@ class _Training:
                 "step": state.progress.step, "epoch": state.progress.epoch, "best": state.progress.best,
                 "seconds": round(state.progress.seconds, 1), "seed": self.config.seed, "scores": self.scores,
                 "versions": {"seq2x": __version__, "torch": torch.__version__},
+                "data": self.data.digests(),
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             })
             self.scores = {}
         if weights is not None:
             checkpoint.save_weights(weights, self.directory / WEIGHTS)
-        data = {source.path: source.sha256 for source in self.data.sources}
-        checkpoint.save_state(state.tensors, {**progress, "data": data}, self.directory)
+        checkpoint.save_state(state.tensors, {**progress, "data": self.data.digests()}, self.directory)
 
     def _write_card(self, progress: Progress) -> None:
         count = sum(parameter.numel() for parameter in self.loaded.model.parameters())

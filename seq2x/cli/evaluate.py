@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2x.cli.options import add_model, add_search, search, set_threads
-from seq2x.errors import ConfigError, RunError, nearest
+from seq2x.errors import ConfigError, DataError, RunError, nearest
 
 if TYPE_CHECKING:
     from seq2x.settings import RunConfig
@@ -68,7 +69,7 @@ def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]
         raise RunError(f"{arguments.directory}: has no task {names[0]!r}{nearest(names[0], config.tasks)}")
     files: list[str] = arguments.files
     if not files:
-        return {name: _dev(config, name) for name in names}
+        return {name: _dev(Path(arguments.directory), config, name) for name in names}
     if len(names) > 1:
         raise ConfigError(f"{arguments.directory} has several tasks: --task says which these files are for"
                           f"{nearest('', names)}")
@@ -81,14 +82,21 @@ def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]
     return {names[0]: (" and ".join(files), read_examples(task, path))}
 
 
-def _dev(config: RunConfig, name: str) -> tuple[str, Any]:
+def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
     """The dev data that the training chose the model by: a file, or what was held out."""
+    from seq2x import checkpoint
     from seq2x.data.batching import hold_out
-    from seq2x.run import read_examples
+    from seq2x.run import read_examples, sha256_of
 
     task = config.tasks[name]
     if task.dev is not None:
         return _names(task.dev), read_examples(task, task.dev)
+    records = checkpoint.read_metrics(directory)
+    for path in (task.train,) if isinstance(task.train, str) else task.train:
+        # of a file that has changed, other examples would be drawn: some that the model has learnt
+        if Path(path).exists() and records and records[-1]["data"].get(path) != sha256_of(path):
+            raise DataError("is not the file that the run was trained on, so what was held out of it is not known; "
+                            "name the files to evaluate on", path)
     held = hold_out(read_examples(task, task.train), task.hold_out, config.seed).dev
     return f"held out of {_names(task.train)}", held
 

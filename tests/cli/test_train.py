@@ -140,7 +140,7 @@ def test_evaluate_json_is_one_object(
         assert found["value"] == best  # the same data, the same weights, the same search
 
 
-def test_without_a_dev_file_it_is_what_was_held_out(own: Path, call: Call) -> None:
+def test_without_a_dev_file_it_is_what_was_held_out(own: Path, call: Call, fails: Fails) -> None:
     assert call(["init", "classify", "train.tsv", "--force"])[0] == 0
     assert call(["train", "classify.toml", *QUICK])[0] == 0
     code, output, _ = call(["evaluate", "runs/classify", "--json"])
@@ -148,6 +148,9 @@ def test_without_a_dev_file_it_is_what_was_held_out(own: Path, call: Call) -> No
     assert code == 0
     assert found["data"] == "held out of train.tsv"
     assert found["value"] == checkpoint.read_metrics(own / "runs/classify")[-1]["best"]
+    with (own / "train.tsv").open("a") as file:
+        file.write((own / "train.tsv").read_text().split("\n")[0] + "\n")
+    assert "train.tsv: is not the file that the run was trained on" in fails(["evaluate", "runs/classify"])
 
 
 def test_a_run_of_two_tasks(data: Path, call: Call, fails: Fails) -> None:
