@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import pydantic
 import tomli_w
@@ -136,16 +136,11 @@ def _follow(kind: Any, table: Sequence[Any]) -> tuple[list[Any], list[str]]:
 
 def _members(annotation: Any) -> Iterable[Any]:
     """The alternatives of a union, however wrapped."""
-    if isinstance(annotation, type) and issubclass(annotation, Config):
+    if get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, Config)):
         return [annotation]
-    if get_origin(annotation) is dict:
-        return [annotation]
-    if get_origin(annotation) is Literal:
+    if get_origin(annotation) is Literal:  # whose arguments are values
         return []
-    arguments = get_args(annotation)
-    if get_origin(annotation) in (list, tuple, Union) or arguments:
-        return [member for argument in arguments for member in _members(argument)]
-    return []
+    return [member for argument in get_args(annotation) for member in _members(argument)]
 
 
 def _tag(kind: Any) -> Any:

@@ -179,6 +179,8 @@ class _Data:
         self.seen: dict[str, list[Any]] = {}
         """Train before anything is held out: what labels and tags may occur."""
         self.sources: list[Source] = []
+        self.digests: dict[str, str] = {}
+        """The sha256 of every file that was read."""
         for name, task in config.tasks.items():
             examples = self.seen[name] = read_examples(task, task.train)
             say(_reading(name, "train", task.train, examples))
@@ -196,11 +198,9 @@ class _Data:
 
     def _record(self, task: str, split: str, path: str | tuple[str, str], examples: int) -> None:
         for file in (path,) if isinstance(path, str) else path:
-            self.sources.append(Source(task, split, file, examples, sha256_of(file)))
-
-    def digests(self) -> dict[str, str]:
-        """Return the sha256 of every file that was read."""
-        return {source.path: source.sha256 for source in self.sources}
+            if file not in self.digests:  # what is held out comes out of the same file
+                self.digests[file] = sha256_of(file)
+            self.sources.append(Source(task, split, file, examples, self.digests[file]))
 
 
 def sha256_of(path: str | Path) -> str:
@@ -347,7 +347,7 @@ class _Training:
         if found is None:
             return None
         tensors, record = found
-        digests = self.data.digests()
+        digests = self.data.digests
         for path, digest in record.pop("data").items():
             if digests.get(path) != digest:
                 raise RunError(f"{self.directory}: {path} is not the file that the run began with "
@@ -381,13 +381,13 @@ class _Training:
                 "step": state.progress.step, "epoch": state.progress.epoch, "best": state.progress.best,
                 "seconds": round(state.progress.seconds, 1), "seed": self.config.seed, "scores": self.scores,
                 "versions": {"seq2x": __version__, "torch": torch.__version__},
-                "data": self.data.digests(),
+                "data": self.data.digests,
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             })
             self.scores = {}
         if weights is not None:
             checkpoint.save_weights(weights, self.directory / WEIGHTS)
-        checkpoint.save_state(state.tensors, {**progress, "data": self.data.digests()}, self.directory)
+        checkpoint.save_state(state.tensors, {**progress, "data": self.data.digests}, self.directory)
 
     def _write_card(self, progress: Progress) -> None:
         count = sum(parameter.numel() for parameter in self.loaded.model.parameters())

@@ -176,7 +176,6 @@ class Output:
         elif not self._special:
             print(f"seq2x: what was done so far is in {self._part}", file=sys.stderr)
 
-
     def _explained(self, error: OSError) -> Exception:
         """A full disk in our words; a reader that went away needs none."""
         if isinstance(error, BrokenPipeError):

@@ -68,7 +68,7 @@ class RecurrentDecoder(Decoder[RecurrentMemory, RecurrentState]):
 
     def __init__(self, config: RecurrentDecoderConfig, memory: int, summary: int) -> None:
         super().__init__()
-        self.width, self.hidden, self.lstm = config.width, config.hidden, config.cell == "lstm"
+        self.width, self.lstm = config.width, config.cell == "lstm"
         sizes = [config.width] + [config.hidden] * (config.layers - 1)
         self.cells = nn.ModuleList(Cell(config.cell, size, config.hidden) for size in sizes)
         gates = GATES[config.cell] * config.hidden

@@ -85,7 +85,7 @@ class Cell(nn.Module):
 
     def __init__(self, kind: CellKind, width: int, hidden: int) -> None:
         super().__init__()
-        self.kind, self.hidden = kind, hidden
+        self.kind = kind
         self.input = nn.Linear(width, GATES[kind] * hidden)
         self.recurrent = nn.Linear(hidden, GATES[kind] * hidden, bias=kind == "gru")
         for gate in range(GATES[kind]):
