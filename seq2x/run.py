@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,31 +15,18 @@ from seq2x import config as settings_file
 from seq2x.batch import Batch
 from seq2x.card import model_card
 from seq2x.checkpoint import CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
-from seq2x.data.batching import Batches, Position, hold_out
-from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
-from seq2x.data.examples import Pair, Tagged, Text
-from seq2x.data.readers import read_pairs, read_tagged, read_texts
+from seq2x.corpus import Corpus, learn_labels, learn_text
+from seq2x.data.batching import Batches, Position
 from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import check, evaluate
 from seq2x.model import Model
+from seq2x.overview import say_model
 from seq2x.predictors import Classifier, Tagger, Translator
-from seq2x.settings import RunConfig, TagTask, TaskConfig, build_model
-from seq2x.text import Processor, Vocabulary, tags
+from seq2x.settings import RunConfig, build_model
 from seq2x.training.fit import Display, FitConfig, Progress, Score, State, Update, fit
 from seq2x.version import __version__
 
 Say = Callable[[str], None]
-Example = Text | Tagged | Pair
-
-
-class Source(NamedTuple):
-    """Where examples came from, for the log and the model card."""
-
-    task: str
-    split: str
-    path: str
-    examples: int
-    sha256: str
 
 
 class Trained(NamedTuple):
@@ -96,7 +82,7 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     with checkpoint.locked(directory):
-        data = _Data(config, say)
+        data = Corpus(config, say)
         goes_on = resume and (directory / STATE).is_file()
         training = _Training(directory, _prepare(directory, config, data, goes_on, say), data, say)
         state = training.state() if goes_on else None
@@ -106,26 +92,11 @@ def train(
         return training.run(display or _Silent(), state)
 
 
-def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
-    """Read one file (or pair of files) of a task as its settings say; tags stay in the file's scheme."""
-    if task.kind == "classify":
-        return read_texts(_one(path), task.data)
-    if task.kind == "tag":
-        return read_tagged(_one(path), task.data)
-    source, target = (path, None) if isinstance(path, str) else path
-    return read_pairs(source, target, task.data)
-
-
 def predictor(loaded: Loaded, task: str) -> Classifier | Tagger | Translator:
     """Return the predictor of a task."""
     kinds: dict[str, type[Classifier] | type[Tagger] | type[Translator]]
     kinds = {"classify": Classifier, "tag": Tagger, "translate": Translator}
     return kinds[loaded.config.tasks[task].kind](loaded, task)
-
-
-def _one(path: str | tuple[str, str]) -> str:
-    assert isinstance(path, str)
-    return path
 
 
 def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite: bool) -> None:
@@ -170,63 +141,18 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class _Data:
-    """The examples of every task, read and split; what was read is said."""
-
-    def __init__(self, config: RunConfig, say: Say) -> None:
-        self.train: dict[str, list[Any]] = {}
-        self.dev: dict[str, list[Any]] = {}
-        self.seen: dict[str, list[Any]] = {}
-        """Train before anything is held out: what labels and tags may occur."""
-        self.sources: list[Source] = []
-        self.digests: dict[str, str] = {}
-        """The sha256 of every file that was read."""
-        for name, task in config.tasks.items():
-            examples = self.seen[name] = read_examples(task, task.train)
-            say(_reading(name, "train", task.train, examples))
-            if task.dev is not None:
-                self.train[name], self.dev[name] = examples, read_examples(task, task.dev)
-                say(_reading(name, "dev", task.dev, self.dev[name]))
-                self._record(name, "dev", task.dev, len(self.dev[name]))
-            else:
-                split = hold_out(examples, task.hold_out, config.seed)
-                self.train[name], self.dev[name] = split
-                say(f"{name}: no dev file, so {len(split.dev):,} examples of train are held out (hold_out = "
-                    f"{task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
-                self._record(name, "dev, held out of train", task.train, len(split.dev))
-            self._record(name, "train", task.train, len(self.train[name]))
-
-    def _record(self, task: str, split: str, path: str | tuple[str, str], examples: int) -> None:
-        for file in (path,) if isinstance(path, str) else path:
-            if file not in self.digests:  # what is held out comes out of the same file
-                self.digests[file] = sha256_of(file)
-            self.sources.append(Source(task, split, file, examples, self.digests[file]))
-
-
-def sha256_of(path: str | Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _reading(name: str, split: str, path: str | tuple[str, str], examples: Sequence[Example]) -> str:
-    report = getattr(examples, "report", "")
-    files = path if isinstance(path, str) else " and ".join(path)
-    return f"{name}: {len(examples):,} examples of {split} from {files}{f'; {report}' if report else ''}"
-
-
-def _prepare(directory: Path, config: RunConfig, data: _Data, goes_on: bool, say: Say) -> Loaded:
+def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, say: Say) -> Loaded:
     """Learn the vocabularies (or read those of a run that goes on) and make the model."""
     if goes_on:
         source, target = checkpoint.load_text(directory, config)
         labels = checkpoint.load_labels(directory, config)
     else:
-        source, target = _learn_text(config, data.train)
-        labels = {name: _labels(task, data.seen[name]) for name, task in config.tasks.items()
+        source, target = learn_text(config, data.train)
+        labels = {name: learn_labels(task, data.seen[name]) for name, task in config.tasks.items()
                   if task.kind != "translate"}
     torch.manual_seed(config.seed)
     model = build_model(config, source, target, labels)
-    _say_model(model, source, target, labels, say)
+    say_model(model, source, target, labels, say)
     return Loaded(config, model, source, target, labels)
 
 
@@ -242,61 +168,13 @@ def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) ->
         checkpoint.save_labels(directory, loaded.labels)
 
 
-def _learn_text(config: RunConfig, train: Mapping[str, Sequence[Any]]) -> tuple[Processor, Processor | None]:
-    translates = any(task.kind == "translate" for task in config.tasks.values())
-
-    def texts(side: str) -> Iterator[str | Sequence[str]]:
-        for example in (example for examples in train.values() for example in examples):
-            if isinstance(example, Pair):
-                yield example.source if side == "source" else example.target or ""
-            elif side == "source":
-                yield example.text if isinstance(example, Text) else example.words
-
-    if not translates:
-        return config.text.learn(texts("source")), None
-    if config.joint:
-        joint = config.text.learn(text for side in ("source", "target") for text in texts(side))
-        return joint, joint
-    return config.text.learn(texts("source")), (config.target_text or config.text).learn(texts("target"))
-
-
-def _labels(task: TaskConfig, examples: Sequence[Any]) -> Vocabulary:
-    if not isinstance(task, TagTask):
-        return Vocabulary(sorted({example.label for example in examples}))
-    found = {tag for example in examples for tag in example.tags}
-    if task.data.scheme == "none":
-        return Vocabulary(sorted(found))
-    return Vocabulary(tags.complete(sorted(tags.labels_of(found, task.data.scheme)), task.model_scheme))
-
-
-def _say_model(
-    model: Model, source: Processor, target: Processor | None, labels: Mapping[str, Vocabulary], say: Say
-) -> None:
-    parts = {"encoder": model.encoder, **{f"head {name}": head for name, head in model.heads.items()}}
-    counts: dict[str, int] = {}
-    known: set[int] = set()
-    for name, part in parts.items():
-        own = {id(parameter): parameter.numel() for parameter in part.parameters()}
-        counts[name] = sum(size for key, size in own.items() if key not in known)  # tied weights count once
-        known |= own.keys()
-    vocabulary = f"{source.size:,} tokens"
-    if target is not None and target is not source:
-        vocabulary += f" in, {target.size:,} out"
-    if source.character_size is not None:
-        vocabulary += f", {source.character_size:,} characters"
-    vocabulary += "".join(f", {len(entries):,} labels of {name}" for name, entries in labels.items())
-    say(f"vocabulary: {vocabulary}")
-    each = ", ".join(f"{name} {size:,}" for name, size in counts.items())
-    say(f"model: {sum(counts.values()):,} parameters ({each})")
-
-
 class _Training:
     """One training: datasets, evaluation and saving around :func:`seq2x.training.fit.fit`."""
 
-    def __init__(self, directory: Path, loaded: Loaded, data: _Data, say: Say) -> None:
+    def __init__(self, directory: Path, loaded: Loaded, data: Corpus, say: Say) -> None:
         self.directory, self.loaded, self.data, self.say = directory, loaded, data, say
         self.config = loaded.config
-        self.datasets = {name: self._dataset(name, task) for name, task in self.config.tasks.items()}
+        self.datasets = {name: data.dataset(name, loaded, say) for name in self.config.tasks}
         self.batches = Batches(
             {name: dataset.lengths for name, dataset in self.datasets.items()},
             self.config.training.batch_tokens,
@@ -307,23 +185,6 @@ class _Training:
         for name, made in self.predictors.items():
             check(made, data.dev[name])  # now, not after the first epoch
         self.scores: dict[str, Any] = {}
-
-    def _dataset(self, name: str, task: TaskConfig) -> Dataset:
-        examples, seed = self.data.train[name], self.config.seed
-        dataset: Dataset
-        if task.kind == "classify":
-            dataset = TextDataset(examples, self.loaded.source, self.loaded.labels[name], seed, task.limit)
-        elif task.kind == "tag":
-            scheme = task.model_scheme
-            converted = [replace(example, tags=tuple(tags.convert(example.tags, task.data.scheme, scheme)))
-                         for example in examples]
-            dataset = TaggedDataset(converted, self.loaded.source, self.loaded.labels[name], seed, task.limit, scheme)
-        else:
-            assert self.loaded.target is not None
-            dataset = PairDataset(examples, self.loaded.source, self.loaded.target, seed, task.limit)
-        if dataset.report:
-            self.say(f"{name}: {dataset.report}")
-        return dataset
 
     def run(self, display: Display, state: State | None) -> Trained:
         """Train to the end, or to Ctrl-C."""

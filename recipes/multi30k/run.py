@@ -12,8 +12,8 @@ from pathlib import Path
 
 from seq2x import Translator, evaluate, train
 from seq2x.config import read
+from seq2x.corpus import read_examples
 from seq2x.reports.console import ConsoleDisplay
-from seq2x.run import read_examples
 from seq2x.settings import RunConfig
 
 HERE = Path(__file__).parent

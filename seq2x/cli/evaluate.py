@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> int:
 
 def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]:
     """Of each task to evaluate, what its data are called, and the examples."""
-    from seq2x.run import read_examples
+    from seq2x.corpus import read_examples
 
     names = [arguments.task] if arguments.task else list(config.tasks)
     if names[0] not in config.tasks:
@@ -85,8 +85,8 @@ def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]
 def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
     """The dev data that the training chose the model by: a file, or what was held out."""
     from seq2x import checkpoint
+    from seq2x.corpus import read_examples, sha256_of
     from seq2x.data.batching import hold_out
-    from seq2x.run import read_examples, sha256_of
 
     task = config.tasks[name]
     if task.dev is not None:

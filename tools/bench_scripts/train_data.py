@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from seq2x.config import read
-from seq2x.run import read_examples
+from seq2x.corpus import read_examples
 from seq2x.settings import RunConfig
 from seq2x.text import Subwords
 from seq2x.text.vocabulary import SPECIALS

@@ -1,0 +1,140 @@
+"""The examples of a run: read, split and counted, what is learnt from them, and the datasets they become.
+
+Knows no training and no run directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seq2x.checkpoint import Loaded
+from seq2x.data.batching import hold_out
+from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
+from seq2x.data.examples import Pair, Tagged, Text
+from seq2x.data.readers import read_pairs, read_tagged, read_texts
+from seq2x.settings import RunConfig, TagTask, TaskConfig
+from seq2x.text import Processor, Vocabulary, tags
+
+Say = Callable[[str], None]
+Example = Text | Tagged | Pair
+
+
+class Source(NamedTuple):
+    """Where examples came from, for the log and the model card."""
+
+    task: str
+    split: str
+    path: str
+    examples: int
+    sha256: str
+
+
+def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
+    """Read one file (or pair of files) of a task as its settings say; tags stay in the file's scheme."""
+    if task.kind == "classify":
+        return read_texts(_one(path), task.data)
+    if task.kind == "tag":
+        return read_tagged(_one(path), task.data)
+    source, target = (path, None) if isinstance(path, str) else path
+    return read_pairs(source, target, task.data)
+
+
+def _one(path: str | tuple[str, str]) -> str:
+    assert isinstance(path, str)
+    return path
+
+
+class Corpus:
+    """The examples of every task, read and split; what was read is said."""
+
+    def __init__(self, config: RunConfig, say: Say) -> None:
+        self.train: dict[str, list[Any]] = {}
+        self.dev: dict[str, list[Any]] = {}
+        self.seen: dict[str, list[Any]] = {}
+        """Train before anything is held out: what labels and tags may occur."""
+        self.sources: list[Source] = []
+        self.digests: dict[str, str] = {}
+        """The sha256 of every file that was read."""
+        for name, task in config.tasks.items():
+            examples = self.seen[name] = read_examples(task, task.train)
+            say(_reading(name, "train", task.train, examples))
+            if task.dev is not None:
+                self.train[name], self.dev[name] = examples, read_examples(task, task.dev)
+                say(_reading(name, "dev", task.dev, self.dev[name]))
+                self._record(name, "dev", task.dev, len(self.dev[name]))
+            else:
+                split = hold_out(examples, task.hold_out, config.seed)
+                self.train[name], self.dev[name] = split
+                say(f"{name}: no dev file, so {len(split.dev):,} examples of train are held out (hold_out = "
+                    f"{task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
+                self._record(name, "dev, held out of train", task.train, len(split.dev))
+            self._record(name, "train", task.train, len(self.train[name]))
+
+    def dataset(self, name: str, loaded: Loaded, say: Say) -> Dataset:
+        """Return the training examples of a task as tensors; what was cut or skipped is said."""
+        task, examples, seed = loaded.config.tasks[name], self.train[name], loaded.config.seed
+        dataset: Dataset
+        if task.kind == "classify":
+            dataset = TextDataset(examples, loaded.source, loaded.labels[name], seed, task.limit)
+        elif task.kind == "tag":
+            scheme = task.model_scheme
+            converted = [replace(example, tags=tuple(tags.convert(example.tags, task.data.scheme, scheme)))
+                         for example in examples]
+            dataset = TaggedDataset(converted, loaded.source, loaded.labels[name], seed, task.limit, scheme)
+        else:
+            assert loaded.target is not None
+            dataset = PairDataset(examples, loaded.source, loaded.target, seed, task.limit)
+        if dataset.report:
+            say(f"{name}: {dataset.report}")
+        return dataset
+
+    def _record(self, task: str, split: str, path: str | tuple[str, str], examples: int) -> None:
+        for file in (path,) if isinstance(path, str) else path:
+            if file not in self.digests:  # what is held out comes out of the same file
+                self.digests[file] = sha256_of(file)
+            self.sources.append(Source(task, split, file, examples, self.digests[file]))
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _reading(name: str, split: str, path: str | tuple[str, str], examples: Sequence[Example]) -> str:
+    report = getattr(examples, "report", "")
+    files = path if isinstance(path, str) else " and ".join(path)
+    return f"{name}: {len(examples):,} examples of {split} from {files}{f'; {report}' if report else ''}"
+
+
+def learn_text(config: RunConfig, train: Mapping[str, Sequence[Any]]) -> tuple[Processor, Processor | None]:
+    """Learn what turns text into tokens, for the source and, where the run translates, the target; one may be both."""
+    translates = any(task.kind == "translate" for task in config.tasks.values())
+
+    def texts(side: str) -> Iterator[str | Sequence[str]]:
+        for example in (example for examples in train.values() for example in examples):
+            if isinstance(example, Pair):
+                yield example.source if side == "source" else example.target or ""
+            elif side == "source":
+                yield example.text if isinstance(example, Text) else example.words
+
+    if not translates:
+        return config.text.learn(texts("source")), None
+    if config.joint:
+        joint = config.text.learn(text for side in ("source", "target") for text in texts(side))
+        return joint, joint
+    return config.text.learn(texts("source")), (config.target_text or config.text).learn(texts("target"))
+
+
+def learn_labels(task: TaskConfig, examples: Sequence[Any]) -> Vocabulary:
+    """Return the labels of a task, or the tags of the scheme that its model works in."""
+    if not isinstance(task, TagTask):
+        return Vocabulary(sorted({example.label for example in examples}))
+    found = {tag for example in examples for tag in example.tags}
+    if task.data.scheme == "none":
+        return Vocabulary(sorted(found))
+    return Vocabulary(tags.complete(sorted(tags.labels_of(found, task.data.scheme)), task.model_scheme))
