@@ -61,7 +61,8 @@ ONLY_FROM = {"cli": {"__main__"}, "integrations": {"cli"}, "reports": {"cli"}}
 UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 
 # What a line may do only in these rooms or modules.
-OPENS_FILES = {"config", "data", "text", "checkpoint", "corpus", "run", "reports", "cli", "encoders.pretrained", "integrations"}
+OPENS_FILES = {"config", "data", "text", "checkpoint", "corpus", "run", "reports", "cli", "encoders.pretrained",
+               "integrations"}
 READS_COMMANDS = {"cli", "__main__"}
 COMPUTES_WITH_TENSORS = {"nn", "encoders", "heads", "model", "ensemble", "search", "training", "predictors"}
 WRITES_MINUS_INFINITY = {  # of those
