@@ -118,7 +118,8 @@ def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite
                        "--overwrite starts afresh")
 
 
-LIMITS = ("threads", "training.max_epochs", "training.max_steps", "training.max_minutes", "training.patience")
+LIMITS = ("threads", "training.max_epochs", "training.max_steps", "training.max_minutes", "training.patience",
+          "training.show_examples")
 """Settings that a resumed run may have otherwise than it began with."""
 
 

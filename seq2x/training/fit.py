@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -35,6 +36,8 @@ class FitConfig(Config):
     patience: int = Field(0, ge=0, description="evaluations without a better score before stopping; 0 = never")
     clip: float = Field(1.0, ge=0, description="greatest global gradient norm (Pascanu et al. 2013); 0 = no clipping")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the moving average that is evaluated and kept; 0 = off")
+    show_examples: int = Field(2, ge=0, description="dev examples of each task shown with the model's output at each "
+                                                    "evaluation, always the same ones")
 
 
 class Score(NamedTuple):
@@ -42,6 +45,10 @@ class Score(NamedTuple):
 
     value: float
     scores: dict[str, Any]
+    names: str = ""
+    """What ``value`` is, for a person: "f1", or "f1 91.20, accuracy 80.00" where it is the mean of several."""
+    examples: tuple[str, ...] = ()
+    """Lines that show what the model makes of a few examples."""
 
 
 @dataclass
@@ -81,6 +88,8 @@ class Update(NamedTuple):
     """Averages by count since the last evaluation."""
     units: int
     """Sequences, words or tokens of this update."""
+    latest: Mapping[str, float] = MappingProxyType({})
+    """Averages of this update alone."""
 
 
 class Display(Protocol):
@@ -134,9 +143,9 @@ def fit(
     batches = stream(progress.epoch, progress.batch)
     with _interruptible() as interrupted:
         while not progress.done:
-            losses, units = engine.update(batches)
+            latest, units = engine.update(batches)
             progress.seconds = time.monotonic() - began
-            display.updated(Update(progress, engine.rate, losses, units))
+            display.updated(Update(progress, engine.rate, engine.losses(), units, latest))
             due = progress.step % config.evaluate_every == 0 if config.evaluate_every else progress.batch == 0
             progress.done = _limit(progress, config)
             if due or progress.done:
@@ -194,7 +203,7 @@ class _Engine:
         self.counts: dict[str, int] = {}
 
     def update(self, batches: Iterator[tuple[tuple[int, int], str, Batch]]) -> tuple[dict[str, float], int]:
-        """Take ``accumulate`` batches, make one step; return average losses and the units seen.
+        """Take ``accumulate`` batches, make one step; return its average losses and the units seen.
 
         The gradient is the sum over tasks of the mean over all units that the update has of the task.
         """
@@ -206,6 +215,7 @@ class _Engine:
             counts[task] += self.model.head(task).count(batch)
             if self.progress.batch == 0:
                 break  # an update never crosses the end of an epoch
+        sums, seen = dict(self.sums), dict(self.counts)
         for task, batch in taken:
             loss = self.model(task, batch)
             (loss.total / counts[task]).backward()
@@ -224,7 +234,9 @@ class _Engine:
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.progress.step)
-        return self.losses(), counts.total()
+        latest = {key: (total - sums.get(key, 0.0)) / (self.counts[key] - seen.get(key, 0))
+                  for key, total in self.sums.items() if self.counts[key] > seen.get(key, 0)}
+        return latest, counts.total()
 
     def _record(self, task: str, loss: Loss) -> None:
         count = int(loss.count)

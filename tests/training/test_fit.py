@@ -43,6 +43,7 @@ def stream(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batc
 class Quiet:
     def __init__(self) -> None:
         self.updates: list[tuple[int, float]] = []
+        self.losses: list[tuple[float, float, int]] = []
         self.improved: list[bool] = []
 
     def started(self, steps: int, limits: FitConfig) -> None:
@@ -51,6 +52,7 @@ class Quiet:
 
     def updated(self, update: Update) -> None:
         self.updates.append((update.progress.step, update.rate))
+        self.losses.append((update.losses["translate loss"], update.latest["translate loss"], update.units))
 
     def evaluating(self, progress: Progress) -> None:
         assert progress.step
@@ -141,6 +143,16 @@ def test_no_update_crosses_the_end_of_an_epoch(accumulate: int, updates: int) ->
     _, progress, kept, _ = run(FitConfig(max_epochs=3, accumulate=accumulate))
     assert progress.step == 3 * updates
     assert [(state.progress.epoch, state.progress.batch) for state in kept.states] == [(1, 0), (2, 0), (3, 0)]
+
+
+def test_losses_are_averages_since_the_last_evaluation_and_of_the_update_alone() -> None:
+    _, _, _, display = run(FitConfig(max_epochs=2))
+    for since in (0, 5):
+        total = units = 0.0
+        for average, latest, count in display.losses[since : since + 5]:
+            total, units = total + latest * count, units + count
+            assert average == pytest.approx(total / units, rel=1e-5)
+    assert len({latest for _, latest, _ in display.losses}) == 10
 
 
 def test_limits_and_patience() -> None:
