@@ -52,7 +52,8 @@ class Quiet:
 
     def updated(self, update: Update) -> None:
         self.updates.append((update.progress.step, update.rate))
-        self.losses.append((update.losses["translate loss"], update.latest["translate loss"], update.units))
+        name = next(iter(update.latest))
+        self.losses.append((update.losses[name], update.latest[name], update.units))
 
     def evaluating(self, progress: Progress) -> None:
         assert progress.step
