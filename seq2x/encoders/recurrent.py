@@ -5,27 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from seq2x.batch import Encoded, Tokens
-from seq2x.config import Config
 from seq2x.encoders.base import Encoder
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.embeddings import Embedding, EmbeddingConfig
-from seq2x.nn.recurrent import CellKind, RecurrentLayers, last_states
+from seq2x.nn.recurrent import RecurrenceConfig, RecurrentLayers, last_states
 
 
-class RecurrentEncoderConfig(Config):
+class RecurrentEncoderConfig(RecurrenceConfig):
     """Bidirectional LSTM by default (Graves & Schmidhuber 2005)."""
 
     kind: Literal["recurrent"] = "recurrent"
     embedding: EmbeddingConfig = EmbeddingConfig()
-    cell: CellKind = "lstm"
-    hidden: int = Field(256, ge=1, description="units of each direction")
-    layers: int = Field(1, ge=1)
-    bidirectional: bool = True
-    dropout: float = Field(0.0, ge=0, lt=1, description="before every layer and on the states that leave")
 
     def build(self, size: int, characters: int | None) -> RecurrentEncoder:
         """``size`` tokens and ``characters`` in the vocabularies."""
@@ -38,10 +31,8 @@ class RecurrentEncoder(Encoder):
     def __init__(self, config: RecurrentEncoderConfig, size: int, characters: int | None) -> None:
         super().__init__()
         self.embedding = Embedding(config.embedding, size, characters)
-        self.stack = RecurrentLayers(
-            config.cell, self.embedding.width, config.hidden, config.layers, config.bidirectional, config.dropout
-        )
-        self.dropout = VariationalDropout(config.dropout)
+        self.stack = RecurrentLayers(config, self.embedding.width)
+        self.dropout = VariationalDropout(config.dropout if config.output_dropout is None else config.output_dropout)
         self.dims = (self.embedding.width, *[self.stack.width] * config.layers)
         self.summary_width = self.stack.width
         self.causal = not config.bidirectional

@@ -7,59 +7,135 @@ always comes last and never reaches a real position, and the row count of every 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.nn.dropout import VariationalDropout
+from seq2x.config import Config
+from seq2x.nn.connections import Connection, Connections
+from seq2x.nn.dropout import VariationalDropout, mask_like
 
 CellKind = Literal["lstm", "gru", "rnn"]
 NETWORKS: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
-class RecurrentLayer(nn.Module):
-    """One layer in one or two directions: [B, T, D] -> its directions, each [B, T, H]."""
+class RecurrenceConfig(Config):
+    """A stack of recurrent layers."""
 
-    def __init__(self, cell: CellKind, width: int, hidden: int, bidirectional: bool) -> None:
+    cell: CellKind = "lstm"
+    hidden: int = Field(256, ge=1, description="units of each direction")
+    layers: int = Field(1, ge=1)
+    bidirectional: bool = True
+    connections: Connections = Field(
+        "none", description="between layers; see seq2x.nn.connections: residual, highway, dense, dense-residual")
+    projection: int = Field(
+        0, ge=0, description="LSTM: each direction's state is projected to this width, h = W (o * tanh(c)) (LSTMP, Sak "
+                             "et al. 2014); 0 = not at all")
+    initial: Literal["zero", "learned"] = Field(
+        "zero", description="state before the first token; learned: a parameter of each layer and direction")
+    dropout: float = Field(0.0, ge=0, lt=1, description="before every layer and on the states that leave, one mask a "
+                                                        "sequence (Gal & Ghahramani 2016)")
+    input_dropout: float | None = Field(None, ge=0, lt=1, description="before every layer; left out: as dropout")
+    output_dropout: float | None = Field(None, ge=0, lt=1, description="on the states that leave; left out: as dropout")
+    recurrent_dropout: float = Field(
+        0.0, ge=0, lt=1, description="on the state that a step hands to the gates of the next, one mask a sequence "
+                                     "(Gal & Ghahramani 2016); slower in training: a step at a time")
+    weight_dropout: float = Field(
+        0.0, ge=0, lt=1, description="of single hidden-to-hidden weights, one mask a batch (DropConnect; Merity et al. "
+                                     "2018, section 2)")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> RecurrenceConfig:
+        if self.projection and self.cell != "lstm":
+            raise ValueError(f"projection = {self.projection} needs cell = 'lstm', found {self.cell!r}")
+        if self.projection >= self.hidden:
+            raise ValueError(f"projection = {self.projection} must be smaller than hidden = {self.hidden}")
+        if self.connections != "none" and self.layers == 1:
+            raise ValueError(f"connections = {self.connections!r} stand between layers; layers = 1 has none")
+        return self
+
+
+class RecurrentLayer(nn.Module):
+    """One layer in one or two directions: [B, T, D] -> its directions, each [B, T, H].
+
+    In evaluation it is torch's fused kernel, in training too, unless there is recurrent dropout: its mask on the state
+    between two steps leaves no other way than a step at a time (1.6 times the time of the kernel for an LSTM of 200
+    units on one CPU thread, forward and backward; more on a GPU, where each step is some ten launches).
+    """
+
+    def __init__(self, config: RecurrenceConfig, width: int) -> None:
         super().__init__()
-        kind = NETWORKS[cell]
-        self.forwards = kind(width, hidden, batch_first=True)
-        self.backwards = kind(width, hidden, batch_first=True) if bidirectional else None
-        for network in (self.forwards, self.backwards):
-            if network is not None:
-                _initialise(network, cell)
+        self.config = config
+        self.forwards = _network(config, width)
+        self.backwards = _network(config, width) if config.bidirectional else None
+        self.initial = nn.ParameterDict()
+        """Learned states before the first step, each [1, H], of ``hidden`` and of the LSTM's ``memory``."""
+        if config.initial == "learned":
+            for name in ("forwards", "backwards") if config.bidirectional else ("forwards",):
+                self.initial[f"{name}_hidden"] = nn.Parameter(torch.zeros(1, config.projection or config.hidden))
+                if config.cell == "lstm":
+                    self.initial[f"{name}_memory"] = nn.Parameter(torch.zeros(1, config.hidden))
 
     def forward(self, states: Tensor, reversal: Tensor) -> tuple[Tensor, ...]:
         """``reversal`` [B, T] is what :func:`reverse_order` gives."""
-        forward = self.forwards(states)[0]
+        forward = self._run(self.forwards, states, "forwards")
         if self.backwards is None:
             return (forward,)
-        return (forward, _reorder(self.backwards(_reorder(states, reversal))[0], reversal))
+        return (forward, _reorder(self._run(self.backwards, _reorder(states, reversal), "backwards"), reversal))
+
+    def _run(self, network: nn.RNNBase, states: Tensor, name: str) -> Tensor:
+        before, config = self._before(states, name), self.config
+        if not self.training or not (config.weight_dropout or config.recurrent_dropout):
+            computed: Tensor = network(states, before if config.cell == "lstm" else before[0])[0]
+            return computed
+        weights: dict[str, Tensor] = dict(network.named_parameters())
+        if config.weight_dropout:
+            recurrent = weights["weight_hh_l0"]
+            weights["weight_hh_l0"] = recurrent * mask_like(recurrent, config.weight_dropout)
+        if config.recurrent_dropout:
+            return _steps(config, states, before, weights)
+        return _fused(config.cell, states, before, list(weights.values()))
+
+    def _before(self, states: Tensor, name: str) -> tuple[Tensor, ...]:
+        """The state before the first step, ``hidden`` and the LSTM's ``memory``, each [1, B, H]."""
+        rows, parts = states.shape[0], ("hidden", "memory") if self.config.cell == "lstm" else ("hidden",)
+        if self.initial:
+            return tuple(self.initial[f"{name}_{part}"].expand(1, rows, -1).contiguous() for part in parts)
+        widths = (self.config.projection or self.config.hidden, self.config.hidden)
+        return tuple(states.new_zeros(1, rows, width) for width, _ in zip(widths, parts, strict=False))
 
 
 class RecurrentLayers(nn.Module):
-    """A stack of recurrent layers with one dropout mask a sequence before each (Gal & Ghahramani 2016)."""
+    """A stack of recurrent layers, connected and with dropout as the settings say."""
 
-    def __init__(
-        self, cell: CellKind, width: int, hidden: int, layers: int, bidirectional: bool, dropout: float
-    ) -> None:
+    def __init__(self, config: RecurrenceConfig, width: int) -> None:
+        """``width`` is that of what the first layer reads."""
         super().__init__()
-        self.width = hidden * (2 if bidirectional else 1)
-        widths = [width] + [self.width] * (layers - 1)
-        self.layers = nn.ModuleList(RecurrentLayer(cell, size, hidden, bidirectional) for size in widths)
-        self.dropout = VariationalDropout(dropout)
+        self.width = (config.projection or config.hidden) * (2 if config.bidirectional else 1)
+        connection = Connection(config.connections, width, self.width, config.layers)
+        self.layers = nn.ModuleList(RecurrentLayer(config, size) for size in connection.widths)
+        self.connection = connection
+        rate = config.dropout if config.input_dropout is None else config.input_dropout
+        self.dropout = VariationalDropout(rate)
 
     def forward(self, states: Tensor, mask: Tensor) -> list[tuple[Tensor, ...]]:
         """``states`` [B, T, D], ``mask`` [B, T] -> for each layer its directions, each [B, T, H]."""
         reversal = reverse_order(mask)
         outputs: list[tuple[Tensor, ...]] = []
+        read: list[Tensor] = []
         for layer in self.layers:
+            read.append(states)
             directions = layer(self.dropout(states), reversal)
-            outputs.append(directions)
-            states = torch.cat(directions, dim=-1)
+            computed = torch.cat(directions, dim=-1)
+            joined = self.connection.output(computed, read)
+            outputs.append(directions if joined is computed else joined.chunk(len(directions), dim=-1))
+            states = self.connection.following(joined, read)
         return outputs
 
 
@@ -100,23 +176,68 @@ class Cell(nn.Module):
 
     def forward(self, gates: Tensor, hidden: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """``gates`` [N, G H] the product with the input, ``hidden`` and ``memory`` (LSTM only) [N, H]."""
-        if self.kind == "lstm":
-            assert memory is not None
-            entry, forget, update, exit_ = (gates + self.recurrent(hidden)).chunk(4, dim=-1)
-            memory = forget.sigmoid() * memory + entry.sigmoid() * update.tanh()
-            return exit_.sigmoid() * memory.tanh(), memory
-        if self.kind == "gru":
-            reset_in, mix_in, update_in = gates.chunk(3, dim=-1)
-            reset_own, mix_own, update_own = self.recurrent(hidden).chunk(3, dim=-1)
-            update = (update_in + (reset_in + reset_own).sigmoid() * update_own).tanh()
-            return torch.lerp(update, hidden, (mix_in + mix_own).sigmoid()), None
-        return F.tanh(gates + self.recurrent(hidden)), None
+        return _step(self.kind, gates, self.recurrent(hidden), hidden, memory)
+
+
+def _step(
+    kind: CellKind, gates: Tensor, own: Tensor, hidden: Tensor, memory: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """One step: ``gates`` and ``own`` [N, G H] are the products with the input and with ``hidden`` [N, H]."""
+    if kind == "lstm":
+        assert memory is not None
+        entry, forget, update, exit_ = (gates + own).chunk(4, dim=-1)
+        memory = forget.sigmoid() * memory + entry.sigmoid() * update.tanh()
+        return exit_.sigmoid() * memory.tanh(), memory
+    if kind == "gru":
+        reset_in, mix_in, update_in = gates.chunk(3, dim=-1)
+        reset_own, mix_own, update_own = own.chunk(3, dim=-1)
+        update = (update_in + (reset_in + reset_own).sigmoid() * update_own).tanh()
+        return torch.lerp(update, hidden, (mix_in + mix_own).sigmoid()), None
+    return F.tanh(gates + own), None
+
+
+def _steps(
+    config: RecurrenceConfig, states: Tensor, before: tuple[Tensor, ...], weights: Mapping[str, Tensor]
+) -> Tensor:
+    """A network of one layer, step by step, with one dropout mask a sequence on the state that enters the gates."""
+    hidden, memory = before[0][0], before[1][0] if len(before) == 2 else None
+    mask = mask_like(hidden, config.recurrent_dropout)
+    outputs = []
+    for gates in F.linear(states, weights["weight_ih_l0"], weights["bias_ih_l0"]).unbind(1):
+        own = F.linear(hidden * mask, weights["weight_hh_l0"], weights["bias_hh_l0"])
+        hidden, memory = _step(config.cell, gates, own, hidden, memory)
+        if config.projection:
+            hidden = F.linear(hidden, weights["weight_hr_l0"])
+        outputs.append(hidden)
+    return torch.stack(outputs, dim=1)
+
+
+def _fused(cell: CellKind, states: Tensor, before: tuple[Tensor, ...], weights: list[Tensor]) -> Tensor:
+    """A network of one layer with other weights than its own, on the kernel that the network itself runs on."""
+    rest = (True, 1, 0.0, True, False, True)  # biases, one layer, no dropout, training, one direction, batch first
+    if cell == "lstm":
+        return torch.lstm(states, before, weights, *rest)[0]
+    return (torch.gru if cell == "gru" else torch.rnn_tanh)(states, before[0], weights, *rest)[0]
+
+
+def _network(config: RecurrenceConfig, width: int) -> nn.RNNBase:
+    if config.projection:  # torch says which kernel it takes then; nobody can do anything about it
+        warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)
+    if config.cell == "lstm":
+        network: nn.RNNBase = nn.LSTM(width, config.hidden, batch_first=True, proj_size=config.projection)
+    else:
+        network = NETWORKS[config.cell](width, config.hidden, batch_first=True)
+    _initialise(network, config.cell)
+    return network
 
 
 def _initialise(network: nn.RNNBase, cell: CellKind) -> None:
     """Xavier inputs, orthogonal recurrence, zero biases, the LSTM's forget gate at 1 (Jozefowicz et al. 2015)."""
     size = network.hidden_size
     for name, parameter in network.named_parameters():
+        if name.startswith("weight_hr"):
+            nn.init.xavier_uniform_(parameter)
+            continue
         for gate in range(GATES[cell]):
             part = parameter.data[gate * size : (gate + 1) * size]
             if name.startswith("weight_ih"):

@@ -23,6 +23,15 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent": {**SMALL, **RECURRENT},
     "recurrent two layers, gru": {**SMALL, **RECURRENT, "layers": 2, "cell": "gru"},
     "recurrent plain, spelt": {**SPELT, **RECURRENT, "cell": "rnn"},
+    "recurrent residual, step by step, gru": {
+        **SMALL, **RECURRENT, "layers": 2, "cell": "gru", "connections": "residual", "input_dropout": 0.05,
+        "recurrent_dropout": 0.1, "output_dropout": 0.0},
+    "recurrent highway, projected, weights dropped": {
+        **SMALL, **RECURRENT, "hidden": 12, "projection": 8, "layers": 2, "connections": "highway",
+        "weight_dropout": 0.1},
+    "recurrent dense, learned start": {**SMALL, **RECURRENT, "layers": 2, "connections": "dense", "initial": "learned"},
+    "recurrent sum of all earlier": {**SMALL, **RECURRENT, "layers": 3, "cell": "rnn", "connections": "dense-residual",
+                                     "weight_dropout": 0.1, "initial": "learned"},
     "recurrent one direction": {**SMALL, "kind": "recurrent", "hidden": 16, "bidirectional": False},
     "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},

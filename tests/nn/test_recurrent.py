@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2x.batch import mask_of
+from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.nn.dropout import VariationalDropout, WordDropout
-from seq2x.nn.recurrent import NETWORKS, Cell, CellKind, RecurrentLayers, last_states
+from seq2x.nn.recurrent import NETWORKS, Cell, CellKind, RecurrenceConfig, RecurrentLayers, last_states
 
 LENGTHS = torch.tensor([5, 2, 7, 1])
 
@@ -17,7 +21,7 @@ LENGTHS = torch.tensor([5, 2, 7, 1])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_two_directions_are_those_of_a_packed_network(cell: CellKind) -> None:
     torch.manual_seed(0)
-    stack = RecurrentLayers(cell, 3, 4, layers=1, bidirectional=True, dropout=0.0)
+    stack = RecurrentLayers(RecurrenceConfig(cell=cell, hidden=4), 3)
     layer, reference = stack.layers[0], NETWORKS[cell](3, 4, batch_first=True, bidirectional=True)
     with torch.no_grad():
         for name, parameter in layer.forwards.named_parameters():
@@ -53,6 +57,79 @@ def test_cells_are_torchs(cell: CellKind, reference: type[nn.RNNCellBase]) -> No
         assert torch.allclose(got[0], expected[0], atol=1e-6)
     else:
         assert torch.allclose(got[0], other(inputs, hidden), atol=1e-6)
+
+
+VARIANTS = [{"cell": "lstm"}, {"cell": "gru"}, {"cell": "rnn"}, {"cell": "lstm", "projection": 3},
+            {"cell": "lstm", "initial": "learned"}, {"cell": "gru", "initial": "learned"}]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+@pytest.mark.parametrize("dropout", ["weight_dropout", "recurrent_dropout"])
+def test_another_path_for_dropout_computes_the_same(
+    settings: dict[str, Any], dropout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing happens to be dropped, the states and the gradients are those of torch's network."""
+    monkeypatch.setattr("seq2x.nn.recurrent.mask_like", lambda tensor, _: torch.ones_like(tensor))
+    torch.manual_seed(0)
+    layers = RecurrentLayers(RecurrenceConfig(hidden=5, **settings, **{dropout: 0.5}), 3)
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    states, mask, found = torch.randn(4, 7, 3), mask_of(LENGTHS, 7), []
+    for training in (True, False):
+        layers.train(training).zero_grad()
+        directions = layers(states, mask)[0]
+        sum((part[mask].square()).sum() for part in directions).backward()
+        found.append([*directions, *[parameter.grad for parameter in layers.parameters()]])
+    for mine, other in zip(*found, strict=True):
+        assert torch.allclose(mine, other, atol=1e-6)
+
+
+def test_weights_are_dropped_once_a_batch_and_the_state_once_a_sequence() -> None:
+    torch.manual_seed(0)
+    states, mask = torch.randn(1, 6, 3).repeat(2, 1, 1), torch.ones(2, 6, dtype=torch.bool)
+    dropped = RecurrentLayers(RecurrenceConfig(hidden=5, weight_dropout=0.5), 3)
+    one, other = (dropped(states, mask)[0][0] for _ in range(2))
+    assert torch.equal(one[0], one[1])
+    assert not torch.allclose(one, other)
+    assert torch.equal(one[:, 0], other[:, 0])  # no weight has been used yet
+    masked = RecurrentLayers(RecurrenceConfig(hidden=5, recurrent_dropout=0.5), 3)(states, mask)[0][0]
+    assert torch.equal(masked[0, 0], masked[1, 0])
+    assert not torch.allclose(masked[0], masked[1])
+
+
+def test_one_recurrent_mask_serves_every_step() -> None:
+    torch.manual_seed(0)
+    layers = RecurrentLayers(RecurrenceConfig(cell="rnn", hidden=4, bidirectional=False, recurrent_dropout=0.5), 3)
+    with torch.no_grad():
+        layers.layers[0].forwards.weight_hh_l0.copy_(torch.eye(4))
+    states = layers(torch.zeros(1, 9, 3), torch.ones(1, 9, dtype=torch.bool))
+    assert not states[0][0].any()  # zero stays zero
+    layers.layers[0].forwards.bias_ih_l0.data.fill_(0.1)
+    (state,) = layers(torch.zeros(50, 9, 3), torch.ones(50, 9, dtype=torch.bool))[0]
+    growing = state[:, 1:] > state[:, :-1] + 1e-6
+    assert (growing.all(1) | ~growing.any(1)).all()  # a unit remembers at every step or at none
+    assert 0.3 < float(growing.all(1).float().mean()) < 0.7
+
+
+def test_settings_of_a_stack_must_fit() -> None:
+    for settings, message in (
+        ({"cell": "gru", "projection": 2}, "projection = 2 needs cell = 'lstm', found 'gru'"),
+        ({"hidden": 4, "projection": 4}, "projection = 4 must be smaller than hidden = 4"),
+        ({"connections": "dense"}, "connections = 'dense' stand between layers; layers = 1 has none"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            RecurrenceConfig.model_validate(settings)
+
+
+def test_dropout_stands_for_input_and_output_unless_they_are_set() -> None:
+    def rates(**settings: float) -> tuple[float, float]:
+        encoder = RecurrentEncoderConfig.model_validate({"hidden": 4, **settings}).build(9, None)
+        return encoder.stack.dropout.rate, encoder.dropout.rate
+
+    assert rates(dropout=0.3) == (0.3, 0.3)
+    assert rates(dropout=0.3, input_dropout=0.1) == (0.1, 0.3)
+    assert rates(dropout=0.3, output_dropout=0.0) == (0.3, 0.0)
 
 
 def test_variational_dropout_has_one_mask_a_sequence() -> None:
