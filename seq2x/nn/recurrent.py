@@ -74,6 +74,9 @@ class RecurrentLayer(nn.Module):
         self.config = config
         self.forwards = _network(config, width)
         self.backwards = _network(config, width) if config.bidirectional else None
+        for network in (self.forwards, self.backwards):
+            if network is not None:
+                _initialise(network, config.cell)
         self.initial = nn.ParameterDict()
         """Learned states before the first step, each [1, H], of ``hidden`` and of the LSTM's ``memory``."""
         if config.initial == "learned":
@@ -224,11 +227,8 @@ def _network(config: RecurrenceConfig, width: int) -> nn.RNNBase:
     if config.projection:  # torch says which kernel it takes then; nobody can do anything about it
         warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)
     if config.cell == "lstm":
-        network: nn.RNNBase = nn.LSTM(width, config.hidden, batch_first=True, proj_size=config.projection)
-    else:
-        network = NETWORKS[config.cell](width, config.hidden, batch_first=True)
-    _initialise(network, config.cell)
-    return network
+        return nn.LSTM(width, config.hidden, batch_first=True, proj_size=config.projection)
+    return NETWORKS[config.cell](width, config.hidden, batch_first=True)
 
 
 def _initialise(network: nn.RNNBase, cell: CellKind) -> None:
