@@ -6,17 +6,19 @@ Knows no training and no run directory.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import hold_out
 from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
-from seq2x.data.examples import Pair, Tagged, Text
-from seq2x.data.readers import read_pairs, read_tagged, read_texts
-from seq2x.settings import RunConfig, TagTask, TaskConfig
+from seq2x.data.examples import Examples, Pair, Tagged, Text
+from seq2x.data.files import expand
+from seq2x.data.readers import stream_pairs, stream_tagged, stream_texts
+from seq2x.errors import DataError
+from seq2x.settings import Files, RunConfig, TagTask, TaskConfig
 from seq2x.text import Processor, Vocabulary, tags
 
 Say = Callable[[str], None]
@@ -33,19 +35,51 @@ class Source(NamedTuple):
     sha256: str
 
 
-def read_examples(task: TaskConfig, path: str | tuple[str, str]) -> list[Any]:
-    """Read one file (or pair of files) of a task as its settings say; tags stay in the file's scheme."""
-    if task.kind == "classify":
-        return read_texts(_one(path), task.data)
-    if task.kind == "tag":
-        return read_tagged(_one(path), task.data)
-    source, target = (path, None) if isinstance(path, str) else path
-    return read_pairs(source, target, task.data)
+Place = str | tuple[Files, ...]
+"""What the settings give as train or dev: a file, a pattern, a list of them; of pairs also [source, target]."""
 
 
-def _one(path: str | tuple[str, str]) -> str:
-    assert isinstance(path, str)
-    return path
+def read_examples(task: TaskConfig, path: Place) -> list[Any]:
+    """Read one file (or pair of files), or the shards of one, as a task's settings say; tags stay in their scheme."""
+    reports: list[str] = []
+    examples: Examples[Any] = Examples(stream_examples(task, path, reports))
+    examples.report = "; ".join(reports)
+    return examples
+
+
+def stream_examples(task: TaskConfig, path: Place, reports: list[str]) -> Iterator[Any]:
+    """Yield what :func:`read_examples` returns, in constant memory; what was left out is added to ``reports``."""
+    for files in shards(task, path):
+        if task.kind == "classify":
+            yield from stream_texts(files[0], task.data)
+        elif task.kind == "tag":
+            yield from stream_tagged(files[0], task.data)
+        else:
+            yield from stream_pairs(files[0], files[1] if len(files) > 1 else None, task.data, reports)
+
+
+def shards(task: TaskConfig, path: Place) -> list[tuple[str, ...]]:
+    """Return the files to read, in order: one a shard, or a source and a target."""
+    if isinstance(path, str) or task.kind != "translate":
+        return [(file,) for file in expand(cast("Files", path))]
+    sides = [expand(side) for side in path]
+    if len(sides[0]) != len(sides[-1]):
+        raise DataError(f"found {len(sides[0]):,} files of {named(path[0])} and {len(sides[-1]):,} of "
+                        f"{named(path[-1])}; expected as many, each the translation of the other")
+    return list(zip(*sides, strict=True))
+
+
+def files_of(task: TaskConfig, path: Place) -> list[str]:
+    """Return every file to read."""
+    return [file for files in shards(task, path) for file in files]
+
+
+def named(path: Place) -> str:
+    """Return what the settings call some files, for a message."""
+    if isinstance(path, str):
+        return path
+    names = [part if isinstance(part, str) else named(part).replace(" and ", ", ") for part in path]
+    return " and ".join(names) if len(names) < 4 else f"{names[0]} ... {names[-1]} ({len(names):,} names)"
 
 
 class Corpus:
@@ -62,17 +96,18 @@ class Corpus:
         for name, task in config.tasks.items():
             examples = self.seen[name] = read_examples(task, task.train)
             say(_reading(name, "train", task.train, examples))
+            files = files_of(task, task.train)
             if task.dev is not None:
                 self.train[name], self.dev[name] = examples, read_examples(task, task.dev)
                 say(_reading(name, "dev", task.dev, self.dev[name]))
-                self._record(name, "dev", task.dev, len(self.dev[name]))
+                self._record(name, "dev", files_of(task, task.dev), len(self.dev[name]))
             else:
                 split = hold_out(examples, task.hold_out, config.seed)
                 self.train[name], self.dev[name] = split
                 say(f"{name}: no dev file, so {len(split.dev):,} examples of train are held out (hold_out = "
                     f"{task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
-                self._record(name, "dev, held out of train", task.train, len(split.dev))
-            self._record(name, "train", task.train, len(self.train[name]))
+                self._record(name, "dev, held out of train", files, len(split.dev))
+            self._record(name, "train", files, len(self.train[name]))
 
     def dataset(self, name: str, loaded: Loaded, say: Say) -> Dataset:
         """Return the training examples of a task as tensors; what was cut or skipped is said."""
@@ -92,8 +127,8 @@ class Corpus:
             say(f"{name}: {dataset.report}")
         return dataset
 
-    def _record(self, task: str, split: str, path: str | tuple[str, str], examples: int) -> None:
-        for file in (path,) if isinstance(path, str) else path:
+    def _record(self, task: str, split: str, files: Iterable[str], examples: int) -> None:
+        for file in files:
             if file not in self.digests:  # what is held out comes out of the same file
                 self.digests[file] = sha256_of(file)
             self.sources.append(Source(task, split, file, examples, self.digests[file]))
@@ -105,10 +140,9 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _reading(name: str, split: str, path: str | tuple[str, str], examples: Sequence[Example]) -> str:
+def _reading(name: str, split: str, path: Place, examples: Sequence[Example]) -> str:
     report = getattr(examples, "report", "")
-    files = path if isinstance(path, str) else " and ".join(path)
-    return f"{name}: {len(examples):,} examples of {split} from {files}{f'; {report}' if report else ''}"
+    return f"{name}: {len(examples):,} examples of {split} from {named(path)}{f'; {report}' if report else ''}"
 
 
 def learn_text(config: RunConfig, train: Mapping[str, Sequence[Any]]) -> tuple[Processor, Processor | None]:

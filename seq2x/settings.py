@@ -26,12 +26,15 @@ from seq2x.training.optimisers import AdamConfig, CosineConfig, OptimiserConfig,
 HOLD_OUT = Field(0.1, gt=0, description="where there is no dev: this share (0.1) or number (1000) of train is held out")
 WEIGHT = Field(1.0, gt=0, description="how often its examples come in an epoch")
 
+Files = str | tuple[str, ...]
+"""A file, a pattern that matches several (``train.*.gz``), or a list of those."""
+
 
 class ClassifyTask(Config):
     """One label a text."""
 
     kind: Literal["classify"] = "classify"
-    train: str = Field(description="file of labelled texts")
+    train: Files = Field(description="file of labelled texts; a pattern (train.*.tsv.gz) or a list is read as one")
     dev: str | None = Field(None, description="file to choose the best model by")
     hold_out: int | float = HOLD_OUT
     data: TextFormat = TextFormat()
@@ -45,7 +48,7 @@ class TagTask(Config):
     """One tag a word."""
 
     kind: Literal["tag"] = "tag"
-    train: str = Field(description="file of tagged sentences")
+    train: Files = Field(description="file of tagged sentences; a pattern (train.*.gz) or a list is read as one")
     dev: str | None = Field(None, description="file to choose the best model by")
     hold_out: int | float = HOLD_OUT
     data: TaggedFormat
@@ -74,7 +77,9 @@ class TranslateTask(Config):
     """A sentence out for a sentence in."""
 
     kind: Literal["translate"] = "translate"
-    train: str | tuple[str, str] = Field(description="two aligned files [source, target], or one file with both")
+    train: str | tuple[Files, Files] = Field(
+        description="two aligned files [source, target], or one file with both; each may be a pattern (train.*.de.gz), "
+        "a side also a list: shards are aligned in their order, those of patterns in sorted order")
     dev: str | tuple[str, str] | None = Field(None, description="the same, to choose the best model by")
     hold_out: int | float = HOLD_OUT
     data: PairFormat = PairFormat()

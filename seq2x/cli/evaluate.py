@@ -85,22 +85,17 @@ def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]
 def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
     """The dev data that the training chose the model by: a file, or what was held out."""
     from seq2x import checkpoint
-    from seq2x.corpus import read_examples, sha256_of
+    from seq2x.corpus import files_of, named, read_examples, sha256_of
     from seq2x.data.batching import hold_out
 
     task = config.tasks[name]
     if task.dev is not None:
-        return _names(task.dev), read_examples(task, task.dev)
+        return named(task.dev), read_examples(task, task.dev)
     records = checkpoint.read_metrics(directory)
-    for path in (task.train,) if isinstance(task.train, str) else task.train:
+    for path in files_of(task, task.train):
         # of a file that has changed, other examples would be drawn: some that the model has learnt
         if Path(path).exists() and records and records[-1]["data"].get(path) != sha256_of(path):
             raise DataError("is not the file that the run was trained on, so what was held out of it is not known; "
                             "name the files to evaluate on", path)
     held = hold_out(read_examples(task, task.train), task.hold_out, config.seed).dev
-    return f"held out of {_names(task.train)}", held
-
-
-def _names(path: str | tuple[str, str]) -> str:
-    return path if isinstance(path, str) else " and ".join(path)
-
+    return f"held out of {named(task.train)}", held

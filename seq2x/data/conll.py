@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from seq2x.data.files import read_lines
+from seq2x.data.files import lines
 from seq2x.errors import ConfigError, DataError, nearest
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -33,7 +34,7 @@ def read_columns(path: str | Path, word: int, tag: int) -> Iterator[Sentence]:
     """
     sentence = Sentence([], [], [])
     count = first = 0
-    for line, text in enumerate(read_lines(path), start=1):
+    for line, text in enumerate(lines(path), start=1):
         # str.split() without an argument would also split at U+2028 and no-break spaces
         cells = text.split("\t") if "\t" in text else [cell for cell in text.split(" ") if cell]
         if not any(cells):
@@ -65,7 +66,7 @@ def read_conllu(path: str | Path, word: int = 1, tag: int | str = "upos") -> Ite
         tag = CONLLU.index(tag)
     word, tag = _positions(word, tag, len(CONLLU), path, None)
     sentence, covered = Sentence([], [], []), 0
-    for line, text in enumerate([*read_lines(path), ""], start=1):
+    for line, text in enumerate(chain(lines(path), [""]), start=1):
         if text.startswith("#"):
             continue
         if not text.strip(" "):

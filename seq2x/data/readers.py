@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from seq2x.config import Config
 from seq2x.data.annotations import read_annotated
 from seq2x.data.conll import Sentence, read_columns, read_conllu
 from seq2x.data.examples import E, Examples, Pair, Tagged, Text
-from seq2x.data.files import read_lines, suffix
+from seq2x.data.files import lines, suffix
 from seq2x.data.tables import JSON_SUFFIXES, Column, Table, read_table, table_of
 from seq2x.errors import ConfigError, DataError
 from seq2x.text.tags import Scheme, check
@@ -57,19 +58,31 @@ class PairFormat(Config):
 
 def read_texts(path: str | Path, format: TextFormat | None = None) -> Examples[Text]:
     """Return the labelled texts of a TSV (label TAB text), a CSV with header, or JSON lines."""
-    format = format or TextFormat()
+    return Examples(stream_texts(path, format))
+
+
+def stream_texts(path: str | Path, format: TextFormat | None = None) -> Iterator[Text]:
+    """Yield what :func:`read_texts` returns, in constant memory."""
+    return _some(_texts(path, format or TextFormat()), path, "texts")
+
+
+def _texts(path: str | Path, format: TextFormat) -> Iterator[Text]:
     kind = table_of(path) if format.format == "auto" else format.format
-    examples, name = [], str(path)
+    name = str(path)
     for line, (label, text) in read_table(path, kind, (format.label_column, format.text_column), ("label", "text")):
         label = label.strip()
         if not label or not text.strip():
             raise DataError(f"the {'text' if label else 'label'} is empty; expected a label and a text", path, line)
-        examples.append(Text(text, label, (name, line)))
-    return _some(examples, path, "texts")
+        yield Text(text, label, (name, line))
 
 
 def read_tagged(path: str | Path, format: TaggedFormat) -> Examples[Tagged]:
     """Return the sentences of CoNLL columns, CoNLL-U or JSON lines, their tags checked against the scheme."""
+    return Examples(stream_tagged(path, format))
+
+
+def stream_tagged(path: str | Path, format: TaggedFormat) -> Iterator[Tagged]:
+    """Yield what :func:`read_tagged` returns, in constant memory."""
     kind, word, tag = format.format, format.word_column, format.tag_column
     if kind == "auto":
         kind = "conllu" if suffix(path) == ".conllu" else "jsonl" if suffix(path) in JSON_SUFFIXES else "conll"
@@ -83,7 +96,7 @@ def read_tagged(path: str | Path, format: TaggedFormat) -> Examples[Tagged]:
         raise ConfigError(f"tag_column: CoNLL columns have no names; found {tag!r}, expected a position from 0")
     else:
         sentences = read_columns(path, word or 0, -1 if tag is None else tag)
-    return _some(_checked(sentences, path, format.scheme), path, "sentences")
+    yield from _some(_checked(sentences, path, format.scheme), path, "sentences")
 
 
 def read_pairs(
@@ -94,6 +107,16 @@ def read_pairs(
     With ``format="lines"`` and no target file, the pairs have no target. What ``skip_empty`` left out is in
     ``.report`` of the result.
     """
+    reports: list[str] = []
+    pairs = Examples(stream_pairs(source_path, target_path, format, reports))
+    pairs.report = "".join(reports)
+    return pairs
+
+
+def stream_pairs(
+    source_path: str | Path, target_path: str | Path | None, format: PairFormat | None, reports: list[str]
+) -> Iterator[Pair]:
+    """Yield what :func:`read_pairs` returns, in constant memory; its report, if any, is added to ``reports``."""
     format = format or PairFormat()
     kind = format.format
     if kind == "auto":
@@ -105,47 +128,58 @@ def read_pairs(
     else:
         raise ConfigError(f"format: {kind!r} holds both sides in one file, yet a target file {str(target_path)!r} is "
                           "given; expected 'lines' for two aligned files, or no target file")
-    kept, skipped = [], []
-    for pair in pairs:
+    yield from _some(_filled(pairs, source_path, target_path, format.skip_empty, reports), source_path, "pairs")
+
+
+def _filled(
+    pairs: Iterable[Pair], source_path: str | Path, target_path: str | Path | None, skip: bool, reports: list[str]
+) -> Iterator[Pair]:
+    """The pairs with two sides; others are refused, or skipped and counted."""
+    total = skipped = first = 0
+    for total, pair in enumerate(pairs, start=1):  # noqa: B007 - what it ends with is wanted
         empty = _empty_side(pair)
         if empty is None:
-            kept.append(pair)
-        elif format.skip_empty:
-            skipped.append(pair.where[1])
+            yield pair
+        elif skip:
+            skipped, first = skipped + 1, first or pair.where[1]
         else:
             path = target_path if target_path is not None and empty == "target" else source_path
             raise DataError(f"the {empty} is empty; expected text (or skip_empty = true)", path, pair.where[1])
-    report = ""
     if skipped:
-        report = (f"{source_path}: skipped {len(skipped):,} of {len(pairs):,} pairs for an empty side, "
-                  f"the first on line {skipped[0]}")
-    return _some(kept, source_path, "pairs", report)
+        reports.append(f"{source_path}: skipped {skipped:,} of {total:,} pairs for an empty side, "
+                       f"the first on line {first}")
 
 
-def _aligned(source: str | Path, target: str | Path | None, format: PairFormat) -> list[Pair]:
+def _aligned(source: str | Path, target: str | Path | None, format: PairFormat) -> Iterator[Pair]:
     if format.source_column is not None or format.target_column is not None:
         raise ConfigError("format: 'lines' has no columns, yet source_column or target_column is set")
-    left, name = read_lines(source), str(source)
+    left, name = lines(source), str(source)
     if target is None:
-        return [Pair(text, None, (name, line)) for line, text in enumerate(left, start=1)]
-    right = read_lines(target)
-    if len(left) != len(right):
-        raise DataError(f"found {len(left):,} lines in {source} and {len(right):,} lines in {target}; "
-                        "expected as many, line by line translations of each other")
-    return [Pair(text, other, (name, line)) for line, (text, other) in enumerate(zip(left, right, strict=True), 1)]
+        yield from (Pair(text, None, (name, line)) for line, text in enumerate(left, start=1))
+        return
+    right = lines(target)
+    for line, (text, other) in enumerate(zip_longest(left, right), start=1):
+        if text is None or other is None:
+            longer = line + sum(1 for _ in (right if text is None else left))
+            counts = (line - 1, longer) if text is None else (longer, line - 1)
+            raise DataError(f"found {counts[0]:,} lines in {source} and {counts[1]:,} lines in {target}; "
+                            "expected as many, line by line translations of each other")
+        yield Pair(text, other, (name, line))
 
 
-def _table(path: str | Path, kind: Table, format: PairFormat) -> list[Pair]:
+def _table(path: str | Path, kind: Table, format: PairFormat) -> Iterator[Pair]:
     columns, name = (format.source_column, format.target_column), str(path)
     rows = read_table(path, kind, columns, ("source", "target"))
-    return [Pair(source, target, (name, line)) for line, (source, target) in rows]
+    return (Pair(source, target, (name, line)) for line, (source, target) in rows)
 
 
-def _some(examples: Iterable[E], path: str | Path, what: str, report: str = "") -> Examples[E]:
-    result = Examples(examples, report)
-    if not result:
+def _some(examples: Iterable[E], path: str | Path, what: str) -> Iterator[E]:
+    some = False
+    for example in examples:
+        some = True
+        yield example
+    if not some:
         raise DataError(f"holds no {what}", path)
-    return result
 
 
 def _empty_side(pair: Pair) -> Literal["source", "target"] | None:
@@ -157,10 +191,10 @@ def _empty_side(pair: Pair) -> Literal["source", "target"] | None:
 def _checked(sentences: Iterable[Sentence], path: str | Path, scheme: Scheme) -> Iterator[Tagged]:
     """Check the tags of sentences against the scheme; an error names the line of the tag."""
     name = str(path)
-    for words, tags, lines in sentences:
+    for words, tags, places in sentences:
         try:
             check(tags, scheme)
         except DataError as error:
             position = re.search(r"\btag (\d+)", str(error))  # the message of the scheme counts the tags from 1
-            raise DataError(str(error), path, lines[int(position[1]) - 1 if position else 0]) from None
-        yield Tagged(tuple(words), tuple(tags), (name, lines[0]))
+            raise DataError(str(error), path, places[int(position[1]) - 1 if position else 0]) from None
+        yield Tagged(tuple(words), tuple(tags), (name, places[0]))

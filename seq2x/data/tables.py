@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from seq2x.data.files import read_lines, suffix
+from seq2x.data.files import lines, suffix
 from seq2x.errors import ConfigError, DataError, nearest
 
 Column = int | str
@@ -61,7 +61,7 @@ def read_table(
 
 def read_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line, the JSON object on it) of a JSON-lines file."""
-    for line, text in enumerate(read_lines(path), start=1):
+    for line, text in enumerate(lines(path), start=1):
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:  # also a number of thousands of digits, a thousand brackets
@@ -102,25 +102,27 @@ def _cell(record: dict[str, Any], column: Column) -> str:
 
 
 def _tsv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    for line, text in enumerate(read_lines(path), start=1):
+    for line, text in enumerate(lines(path), start=1):
         yield line, text.split("\t")
 
 
 def _csv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """Rows of RFC 4180; a quoted cell may hold line feeds, so a row is named by its first line."""
-    reader = csv.reader((text + "\n" for text in read_lines(path)), strict=True)
-    rows, line = [], 1
-    limit = csv.field_size_limit(2**31 - 1)  # a cell may hold a whole book; the limit is the process's, so give it back
-    try:
-        for cells in reader:
-            rows.append((line, cells))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"found a malformed CSV row ({error}); expected cells parted by commas, quotes closed "
-                        "and doubled inside quotes", path, line) from None
-    finally:
-        csv.field_size_limit(limit)
-    return iter(rows)
+    reader = csv.reader((text + "\n" for text in lines(path)), strict=True)
+    line = 1
+    while True:
+        limit = csv.field_size_limit(2**31 - 1)  # a cell may hold a book; the limit is the process's, so give it back
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"found a malformed CSV row ({error}); expected cells parted by commas, quotes closed "
+                            "and doubled inside quotes", path, line) from None
+        finally:
+            csv.field_size_limit(limit)
+        if cells is None:
+            return
+        yield line, cells
+        line = reader.line_num + 1
 
 
 def _position(column: Column, header: list[str] | None, count: int, path: str | Path, line: int) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2x.data.files import read_lines, suffix
+from seq2x.data import files
+from seq2x.data.files import expand, lines, read_lines, suffix
 from seq2x.errors import DataError
 
 
@@ -80,3 +81,44 @@ def test_damaged_gzip(tmp_path: Path) -> None:
 def test_suffix_looks_through_gz() -> None:
     assert [suffix(name) for name in ("a.csv", "b.CSV.gz", "c.gz", "d", "e.tar/f.jsonl")] == [
         ".csv", ".csv", "", "", ".jsonl"]
+
+
+def test_lines_longer_than_a_block_and_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BLOCK", 5)
+    path = write(tmp_path / "a.gz", gzip.compress("ä\nlonger than a block ö\n\nx".encode()))
+    assert list(lines(path)) == ["ä", "longer than a block ö", "", "x"]
+    write(path, "one\ntwo\nthree ä".encode() + b"\xe2\x82\nlast")
+    with pytest.raises(DataError, match=r"line 3: invalid UTF-8 at byte 9 of the line: found 0xe2; expected"):
+        list(lines(path))
+
+
+def test_lines_come_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
+    whole = b"".join(b"line %d of a file that is cut short\n" % number for number in range(200_000))
+    stream = lines(write(tmp_path / "a.gz", gzip.compress(whole, 1)[:-9]))
+    assert next(stream) == "line 0 of a file that is cut short"
+    with pytest.raises(DataError, match="damaged or cut short"):
+        list(stream)
+
+
+# ------------------------------------------------------------------------------------------------ patterns
+
+def test_patterns_match_in_sorted_order(tmp_path: Path) -> None:
+    for name in ("train.b.gz", "train.a.gz", "train.c", "odd[1].txt"):
+        write(tmp_path / name, b"x\n")
+    (tmp_path / "train.d.gz").mkdir()
+    shards = [str(tmp_path / "train.a.gz"), str(tmp_path / "train.b.gz")]
+    assert expand(str(tmp_path / "train.*.gz")) == shards
+    assert expand((str(tmp_path / "train.c"), str(tmp_path / "train.?.gz"))) == [str(tmp_path / "train.c"), *shards]
+    assert expand(str(tmp_path / "odd[1].txt")) == [str(tmp_path / "odd[1].txt")]  # a name that only looks like one
+    assert expand("no/such/file") == ["no/such/file"]  # whoever opens it says so
+
+
+def test_a_pattern_without_match_names_its_neighbours(tmp_path: Path) -> None:
+    write(tmp_path / "train.1.gz", b"x\n")
+    with pytest.raises(DataError) as raised:
+        expand(str(tmp_path / "train.*.zst"))
+    assert str(raised.value) == f"{tmp_path}/train.*.zst: the pattern matches no file; did you mean 'train.1.gz'?"
+    with pytest.raises(DataError, match=r"matches no file, and the folder '.*nowhere' does not exist"):
+        expand(str(tmp_path / "nowhere" / "*.gz"))
+    with pytest.raises(DataError, match=r"the pattern matches no file$"):
+        expand(str(tmp_path / "*" / "train.gz"))
