@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -9,23 +10,53 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import Encoded, Loss, Pool
+from seq2x.batch import Encoded, Loss, Pool, pad
 from seq2x.config import Config
 from seq2x.errors import DataError
 from seq2x.heads.base import Head, Outputs
-from seq2x.nn.crf import CRF, Legal, Rules
+from seq2x.nn.crf import CRF, Best, Legal, Posterior, Rules, Segments, wide
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.linear import FewOutputs
 from seq2x.nn.losses import cross_entropy
 from seq2x.text import tags as scheme
 
 
+LOWEST = -1e30
+"""Stands for the log of nothing where autograd looks."""
+
+
+class SpanFound(NamedTuple):
+    """A span of the best tags."""
+
+    label: str
+    start: int
+    """Its first word."""
+    end: int
+    """The word behind its last."""
+    probability: float
+    """That just this span stands here, whatever the other words are."""
+
+
+class Alternative(NamedTuple):
+    """One of the most probable sequences of tags."""
+
+    tags: list[int]
+    probability: float
+    """Of the whole sequence, among all that are legal and allowed (not among the k best)."""
+
+
 class Prediction(NamedTuple):
-    """The tags of a sentence, legal in their scheme."""
+    """The tags of a sentence, legal in their scheme. Probabilities are given the rules, and what is allowed."""
 
     tags: list[int]
     confidence: list[float]
-    """The probability of each tag, whatever the others are: the marginal of a CRF, else the softmax's."""
+    """The probability of each tag, whatever the others are: its marginal."""
+    spans: list[SpanFound]
+    """In order; none where the scheme has no spans."""
+    alternatives: list[Alternative]
+    """The k best, the best first, which is ``tags``; only where k is above 1. Fewer where there are no more."""
+    marginals: list[list[float]]
+    """The probability of each tag at each word, where asked for, else empty."""
 
 
 class TagHeadConfig(Config):
@@ -46,7 +77,15 @@ class TagHeadConfig(Config):
 
 
 class TagHead(Head):
-    """Encoded words in, one tag a word out. Targets are tags [B, W] long, any value at padding."""
+    """Encoded words in, one tag a word out.
+
+    Targets are tags [B, W] long; or, where not all is known, [B, W, K] bool, the tags that each word may have (all of
+    them: nothing is known of it). Any value at padding.
+
+    Both decoders know a distribution over the legal sequences: a CRF its own, a softmax the product of its words'
+    probabilities, the illegal sequences left out and the rest normalised. All predictions and their probabilities
+    are of that distribution, exact, and do not depend on the batch.
+    """
 
     unit: ClassVar[Literal["word"]] = "word"
 
@@ -57,38 +96,156 @@ class TagHead(Head):
         hidden = [FewOutputs(width, config.hidden), nn.Tanh(), dropout] if config.hidden else []
         self.emissions = nn.Sequential(dropout, *hidden, FewOutputs(config.hidden or width, outputs.size))
         self.chain = CRF(_legal(outputs)) if config.decoder == "crf" else Rules(_legal(outputs))
+        self._tags, self._scheme = outputs.tags, cast(scheme.Scheme, outputs.scheme)
+        self._ids = {tag: number for number, tag in enumerate(outputs.tags)}
+        self._written: dict[tuple[str, int], list[_Way]] = {}
 
     def loss(self, encoded: Encoded, target: Tensor) -> Loss:
         """Negative log-likelihood: a sum over sentences (CRF) or words (softmax), counted in words."""
         emissions, mask = self.emissions(encoded.layers[self.layer]), encoded.mask
         if isinstance(self.chain, CRF):
             total = -self.chain.log_likelihood(emissions, target, mask).sum()
+        elif target.dtype == torch.bool:
+            every = F.log_softmax(emissions[mask].float(), dim=-1)
+            total = -every.masked_fill(~_some(target, mask)[mask], LOWEST).logsumexp(1).sum()
         else:
             total, _ = cross_entropy(emissions[mask], target[mask])
         return Loss(total, mask.sum())
 
-    def marginals(self, encoded: Encoded) -> Tensor:
-        """Return the probability of each tag at each word, [B, W, K], 0 at padding."""
-        return self._marginals(self.emissions(encoded.layers[self.layer]), encoded.mask)
-
     def scores(self, encoded: Encoded, target: Tensor) -> Tensor:
-        """Return the log-probability of each word's tag (of a CRF, its marginal), [B, W], 0 at padding."""
-        target = target.masked_fill(~encoded.mask, 0)[..., None]
-        return self.marginals(encoded).gather(2, target)[..., 0].masked_fill(~encoded.mask, 1.0).log()
-
-    def predict(self, encoded: Encoded) -> list[Prediction]:
-        """Return the best legal tags of each row."""
+        """Return the log-probability of each word's tag, [B, W], 0 at padding: of a CRF, its marginal."""
         emissions, mask = self.emissions(encoded.layers[self.layer]), encoded.mask
-        crf = isinstance(self.chain, CRF)
-        tags = self.chain.viterbi(emissions if crf else F.log_softmax(emissions.float(), dim=-1), mask)
-        confidence = self._marginals(emissions, mask).gather(2, tags[..., None])[..., 0]
-        rows = zip(mask.sum(1).tolist(), tags.tolist(), confidence.tolist(), strict=True)
-        return [Prediction(best[:length], sure[:length]) for length, best, sure in rows]
-
-    def _marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
         if isinstance(self.chain, CRF):
-            return self.chain.marginals(emissions, mask)
-        return F.softmax(emissions.float(), dim=-1) * mask[..., None]
+            every = self.chain.marginals(emissions, mask)
+        else:
+            every = F.softmax(emissions.float(), dim=-1)
+        return every.gather(2, target.masked_fill(~mask, 0)[..., None])[..., 0].masked_fill(~mask, 1.0).log()
+
+    def predict(
+        self, encoded: Encoded, *, allowed: Tensor | None = None, k_best: int = 1, marginals: bool = False
+    ) -> list[Prediction]:
+        """Return the best legal tags of each row.
+
+        ``allowed`` [B, W, K] bool says which tags each word may have (any value at padding): True at one tag alone
+        forces it, False forbids. All that is predicted is then given that. Impossible (a DataError) names the row
+        where no legal sequence is allowed. ``k_best`` above 1 asks for alternatives, ``marginals`` for all of them.
+        """
+        emissions, mask = self._emissions(encoded), encoded.mask
+        posterior = self.chain.posterior(emissions, mask, allowed)
+        lengths = mask.sum(1).tolist()
+        if k_best == 1:
+            tags = self.chain.viterbi(emissions, mask, allowed)
+            alternatives: list[list[Alternative]] = [[] for _ in lengths]
+        else:
+            best = self.chain.k_best(emissions, mask, k_best, allowed)
+            tags, alternatives = best.tags[:, 0], _alternatives(best, lengths)
+        chosen = posterior.unary.gather(2, tags[..., None])[..., 0].tolist()
+        paths = [row[:length] for row, length in zip(tags.tolist(), lengths, strict=True)]
+        return [
+            Prediction(path, sure[: len(path)], spans, others, every[: len(path)])
+            for path, sure, spans, others, every in zip(
+                paths, chosen, self._spans(paths, posterior), alternatives,
+                posterior.unary.tolist() if marginals else [[] for _ in paths], strict=True)
+        ]
+
+    def marginals(self, encoded: Encoded, allowed: Tensor | None = None) -> Tensor:
+        """Return the probability of each tag at each word, given the rules: [B, W, K], 0 at padding."""
+        return self.chain.marginals(self._emissions(encoded), encoded.mask, allowed)
+
+    def span_marginals(
+        self, encoded: Encoded, spans: Sequence[Sequence[scheme.Span]], allowed: Tensor | None = None
+    ) -> list[list[float]]:
+        """Return the probability of each of ``spans`` (one list a row): that just it stands there.
+
+        DataError for a span out of its row, and for the scheme ``none``. A label without tags has probability 0.
+        """
+        posterior = self.chain.posterior(self._emissions(encoded), encoded.mask, allowed)
+        return self._span_marginals(posterior, spans)
+
+    def sample(
+        self, encoded: Encoded, count: int, generator: torch.Generator | None = None, allowed: Tensor | None = None
+    ) -> list[list[list[int]]]:
+        """Draw ``count`` sequences of tags of each row, as probable as they are."""
+        posterior = self.chain.posterior(self._emissions(encoded), encoded.mask, allowed)
+        drawn = posterior.sample(count, generator).tolist()
+        return [[path[:length] for path in paths]
+                for paths, length in zip(drawn, encoded.mask.sum(1).tolist(), strict=True)]
+
+    def _emissions(self, encoded: Encoded) -> Tensor:
+        """What predictions are made from, in the widest type: it costs little beside the encoder."""
+        emissions = self.emissions(encoded.layers[self.layer])
+        emissions = emissions.to(wide(emissions.device))
+        return emissions if isinstance(self.chain, CRF) else F.log_softmax(emissions, dim=-1)
+
+    def _spans(self, paths: list[list[int]], posterior: Posterior) -> list[list[SpanFound]]:
+        if self._scheme == "none":
+            return [[] for _ in paths]
+        found = [scheme.spans([self._tags[tag] for tag in path], self._scheme) for path in paths]
+        sure = self._span_marginals(posterior, found)
+        return [[SpanFound(*span, value) for span, value in zip(spans, values, strict=True)]
+                for spans, values in zip(found, sure, strict=True)]
+
+    def _span_marginals(self, posterior: Posterior, spans: Sequence[Sequence[scheme.Span]]) -> list[list[float]]:
+        """Add up the ways to write each span."""
+        ways: list[tuple[int, int, _Way]] = []
+        owners: list[tuple[int, int]] = []
+        lengths = posterior.lengths.tolist()
+        for row, (some, length) in enumerate(zip(spans, lengths, strict=True)):
+            for number, span in enumerate(some):
+                if not 0 <= span.start < span.end <= length:
+                    raise DataError(f"row {row} of the batch: the span {span.label!r} from {span.start} to {span.end} "
+                                    f"does not fit; expected 0 <= start < end <= {length} words")
+                for way in self._ways(span.label, span.end - span.start):
+                    ways.append((row, span.start, way))
+                    owners.append((row, number))
+        sums = [[0.0] * len(some) for some in spans]
+        values = posterior.segments(_segments(ways, posterior.lengths.device)).tolist() if ways else []
+        for (row, number), value in zip(owners, values, strict=True):
+            sums[row][number] += value
+        return sums
+
+    def _ways(self, label: str, size: int) -> list[_Way]:
+        """The ways to write a span with the tags that there are."""
+        known = self._written.get((label, size))
+        if known is None:
+            known = self._written[label, size] = [
+                _Way([self._ids[tag] for tag in way.tags], [tag not in way.not_before for tag in self._tags],
+                     [tag not in way.not_after for tag in self._tags])
+                for way in scheme.patterns(label, size, self._scheme) if all(tag in self._ids for tag in way.tags)
+            ]
+        return known
+
+
+class _Way(NamedTuple):
+    tags: list[int]
+    before: list[bool]  # [K]
+    after: list[bool]  # [K]
+
+
+def _segments(ways: list[tuple[int, int, _Way]], device: torch.device) -> Segments:
+    def tensor(values: Sequence[int] | list[list[bool]]) -> Tensor:
+        return torch.tensor(values, device=device)
+
+    rows, starts, written = zip(*ways, strict=True)
+    stops = [start + len(way.tags) for start, way in zip(starts, written, strict=True)]
+    return Segments(tensor(rows), tensor(starts), tensor(stops), pad([way.tags for way in written]).to(device),
+                    tensor([way.before for way in written]), tensor([way.after for way in written]))
+
+
+def _alternatives(best: Best, lengths: list[int]) -> list[list[Alternative]]:
+    rows = zip(best.tags.tolist(), best.log_probs.exp().tolist(), torch.isfinite(best.log_probs).tolist(), lengths,
+               strict=True)
+    return [[Alternative(path[:length], value) for path, value, there in zip(paths, values, are_there, strict=True)
+             if there] for paths, values, are_there, length in rows]
+
+
+def _some(target: Tensor, mask: Tensor) -> Tensor:
+    """Check that every word is allowed a tag."""
+    none = mask & ~target.any(2)
+    if none.any():
+        row, word = (int(place) for place in none.nonzero()[0])
+        raise DataError(f"row {row} of the batch: word {word + 1} is allowed no tag at all")
+    return target
 
 
 def _legal(outputs: Outputs) -> Legal:

@@ -115,8 +115,8 @@ class Tagger(Predictor):
         return _Sentence(text, tuple(tokens)), [window.encoding for window in windows]
 
     def _tag(self, pieces: list[Encoding]) -> list[tuple[list[int], list[float]]]:
-        found: list[tuple[list[int], list[float]]] = self._predict(pieces, self.loaded.model.head(self.name).predict)
-        return found
+        found = self._predict(pieces, self.loaded.model.head(self.name).predict)
+        return [(prediction.tags, prediction.confidence) for prediction in found]
 
     def _tagged(self, sentence: _Sentence, found: list[tuple[list[int], list[float]]]) -> Tagged:
         predicted = [self._tags[number] for ids, _ in found for number in ids]

@@ -38,6 +38,14 @@ class Legal(NamedTuple):
     """[K]: may end one."""
 
 
+class Pattern(NamedTuple):
+    """Tags that write a span, and which tags may not stand beside them, where something does."""
+
+    tags: tuple[str, ...]
+    not_before: frozenset[str]
+    not_after: frozenset[str]
+
+
 class _Tag(NamedTuple):
     prefix: str
     label: str
@@ -101,6 +109,24 @@ def encode(spans: Iterable[Span], length: int, scheme: Scheme) -> list[str]:
         tags[span.start : span.end] = [f"{prefix}-{span.label}" for prefix in _prefixes(span, scheme, after_equal)]
         end, label = span.end, span.label
     return tags
+
+
+def patterns(label: str, size: int, scheme: Scheme) -> list[Pattern]:
+    """Return the ways to write a span of ``size`` words: in valid tags it stands iff just one of them does.
+
+    The tags alone do not tell: where an I-X follows, the span goes on, and is another. DataError for the scheme
+    ``none``, which has no spans, for an empty label, and for a size below 1.
+    """
+    if scheme == "none" or not label or size < 1:
+        raise DataError(f"a span of {label!r} of {size} words cannot be written in the scheme {scheme!r}")
+    begin, inside = f"B-{label}", f"I-{label}"
+    if scheme == "IOB1":  # B-X stands only behind a span of X, where I-X would go on with it
+        after, within = frozenset([inside]), (inside,) * (size - 1)
+        return [Pattern((begin, *within), frozenset(), after),
+                Pattern((inside, *within), frozenset([begin, inside]), after)]
+    tags = tuple(f"{prefix}-{label}" for prefix in _prefixes(Span(label, 0, size), scheme, after_equal=False))
+    after = frozenset() if _RULES[scheme].closed else frozenset([inside])
+    return [Pattern(tags, frozenset(), after)]
 
 
 def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> list[str]:

@@ -164,6 +164,25 @@ def test_spans_that_no_tags_can_say(laid, message):
             tags.encode(laid, 3, scheme)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_patterns_find_every_span_once(scheme):
+    """In every valid sequence of 4 words, a span is there iff one of its patterns is, and then just one."""
+    for written in valid_sequences(scheme, 4):
+        there = tags.spans(written, scheme)
+        for start, end in itertools.combinations(range(5), 2):
+            fitting = [pattern for pattern in tags.patterns("A-B", end - start, scheme)
+                       if pattern.tags == written[start:end]
+                       and not pattern.not_before.intersection(written[max(start - 1, 0):start])
+                       and not pattern.not_after.intersection(written[end:end + 1])]
+            assert len(fitting) == (tags.Span("A-B", start, end) in there)
+
+
+@pytest.mark.parametrize(("label", "size", "scheme"), [("X", 1, "none"), ("", 1, "BIO"), ("X", 0, "IOBES")])
+def test_a_span_that_cannot_be_written_has_no_patterns(label, size, scheme):
+    with pytest.raises(DataError, match="cannot be written"):
+        tags.patterns(label, size, scheme)
+
+
 def test_spans_may_come_in_any_order():
     assert tags.encode([Span("Y", 2, 3), Span("X", 0, 1)], 3, "BIO") == ["B-X", "O", "B-Y"]
 

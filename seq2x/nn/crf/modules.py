@@ -1,0 +1,112 @@
+"""The chain as modules: rules alone, or scores that are learnt. What other rooms use; knows no recursion."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2x.nn.crf.chains import Impossible, Scores, checked
+from seq2x.nn.crf.decoding import Best, best_path, best_paths
+from seq2x.nn.crf.likelihood import Likelihood, Path, Paths
+from seq2x.nn.crf.posterior import Posterior
+
+
+class Legal(NamedTuple):
+    """Which tag may follow which; True = legal."""
+
+    transitions: Tensor
+    """[K, K] bool, from row to column."""
+    start: Tensor
+    """[K] bool"""
+    end: Tensor
+    """[K] bool"""
+
+
+class Rules(nn.Module):
+    """A chain that knows what is legal and learns nothing: decodes the log-probabilities of a softmax.
+
+    Emissions are [B, T, K] of any float type; all recursions run in at least float32, and results at prediction are as
+    exact as their type: hand over float64 where that matters. ``mask`` [B, T] bool is True at real words, which come
+    first; a row without a word is refused (ValueError).
+
+    ``allowed`` [B, T, K] bool, any value at padding, says which tags a word may have: a word with one is forced, a word
+    with all is free. Every answer is then given that. Where no sequence is legal and allowed, Impossible (a DataError
+    and a ValueError) names the row.
+    """
+
+    illegal_transitions: Tensor
+    illegal_start: Tensor
+    illegal_end: Tensor
+
+    def __init__(self, legal: Legal) -> None:
+        super().__init__()
+        for name, part in legal._asdict().items():
+            self.register_buffer(f"illegal_{name}", ~part, persistent=False)
+
+    def scores(self) -> Scores:
+        """Return 0 where legal, -inf elsewhere."""
+        illegal = (self.illegal_transitions, self.illegal_start, self.illegal_end)
+        return Scores(*(torch.zeros(part.shape, device=part.device).masked_fill(part, -torch.inf) for part in illegal))
+
+    def viterbi(self, emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Return the best tags, [B, T] long, 0 at padding."""
+        emissions = checked(emissions, mask, allowed)
+        return best_path(emissions, mask, self._scores_like(emissions))
+
+    def k_best(self, emissions: Tensor, mask: Tensor, k: int, allowed: Tensor | None = None) -> Best:
+        """Return the ``k`` best tags and their probabilities given the words: normalised by Z, not within the k."""
+        if k < 1:
+            raise ValueError(f"k is {k}; expected 1 or more")
+        emissions = checked(emissions, mask, allowed)
+        scores = self._scores_like(emissions)
+        with torch.no_grad(), torch.autocast(emissions.device.type, enabled=False):
+            tags, found = best_paths(emissions, mask, scores, k)
+            return Best(tags, found - Posterior.of(emissions, mask, scores).log_partition[:, None])
+
+    def posterior(self, emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> Posterior:
+        """Return what is believed about the batch: ask it for marginals, of tags and segments, and for samples."""
+        emissions = checked(emissions, mask, allowed)
+        with torch.no_grad(), torch.autocast(emissions.device.type, enabled=False):
+            return Posterior.of(emissions, mask, self._scores_like(emissions))
+
+    def marginals(self, emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Return p(y_t = k), [B, T, K], 0 at padding; no gradient."""
+        return self.posterior(emissions, mask, allowed).unary
+
+    def _scores_like(self, emissions: Tensor) -> Scores:
+        return Scores(*(part.to(emissions.dtype) for part in self.scores()))
+
+
+class CRF(Rules):
+    """Learns the scores of transitions, of the first tag and of the last."""
+
+    def __init__(self, legal: Legal) -> None:
+        super().__init__(legal)
+        self.transitions, self.start, self.end = (nn.Parameter(torch.zeros(part.shape)) for part in legal)
+
+    def scores(self) -> Scores:
+        """Return what was learnt, -inf where not legal."""
+        learnt = (self.transitions, self.start, self.end)
+        return Scores(*(part + rule for part, rule in zip(learnt, super().scores(), strict=True)))
+
+    def log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+        """Return log p(``tags``) of each row, [B], in at least float32.
+
+        ``tags`` [B, T] long; -inf where they are not legal. Or [B, T, K] bool, the tags that a word may have, where
+        not all is known: the probability of all sequences that it allows (Tsuboi et al. 2008); Impossible where none
+        is legal. Any value at padding.
+        """
+        partial = tags.dtype == torch.bool
+        narrowed = checked(emissions, mask, tags if partial else None)
+        emissions = checked(emissions, mask) if partial else narrowed
+        scores = self._scores_like(emissions)
+        with torch.autocast(emissions.device.type, enabled=False):
+            with torch.no_grad():
+                right = Paths(narrowed, mask, scores) if partial else Path(emissions, tags, mask, scores)
+                free = Paths(emissions, mask, scores)
+            if partial and torch.isneginf(right.value).any():
+                raise Impossible(int(torch.isneginf(right.value).nonzero()[0]), "the tags that are allowed are not legal")
+            likelihood: Tensor = Likelihood.apply(right, free, emissions, *scores)  # type: ignore[no-untyped-call]
+            return likelihood
