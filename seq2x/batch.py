@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 ROW_MULTIPLE = 8
 """Row counts that go through a matrix product are padded to a multiple of this at prediction.
@@ -154,7 +155,8 @@ class Encoded(Rows):
                 position = torch.arange(states.shape[1], device=states.device)
                 inside = (position >= start[..., None]) & (position < end[..., None])  # [B, W, T]
                 weights = inside.to(states.dtype) / inside.sum(-1, keepdim=True).clamp(min=1)
-                return weights @ states
+                count = weights.shape[1]
+                return (F.pad(weights, (0, 0, 0, -count % ROW_MULTIPLE)) @ states)[:, :count]  # see ROW_MULTIPLE
             position = torch.where(mask, start if pool == "first" else end - 1, 0)
             return states.gather(1, position[..., None].expand(-1, -1, states.shape[-1])) * mask[..., None]
 

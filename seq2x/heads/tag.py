@@ -20,7 +20,6 @@ from seq2x.nn.linear import FewOutputs
 from seq2x.nn.losses import cross_entropy
 from seq2x.text import tags as scheme
 
-
 LOWEST = -1e30
 """Stands for the log of nothing where autograd looks."""
 
@@ -127,7 +126,7 @@ class TagHead(Head):
         """Return the best legal tags of each row.
 
         ``allowed`` [B, W, K] bool says which tags each word may have (any value at padding): True at one tag alone
-        forces it, False forbids. All that is predicted is then given that. Impossible (a DataError) names the row
+        forces it, False forbids. All that is predicted is then given that. ImpossibleError (a DataError) names the row
         where no legal sequence is allowed. ``k_best`` above 1 asks for alternatives, ``marginals`` for all of them.
         """
         emissions, mask = self._emissions(encoded), encoded.mask

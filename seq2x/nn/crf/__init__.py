@@ -14,9 +14,9 @@ is told as bool matrices; what is not legal scores -inf, in training as in decod
 
 from __future__ import annotations
 
-from seq2x.nn.crf.chains import Impossible, Scores, wide
+from seq2x.nn.crf.chains import ImpossibleError, Scores, wide
 from seq2x.nn.crf.decoding import Best
 from seq2x.nn.crf.modules import CRF, Legal, Rules
 from seq2x.nn.crf.posterior import Posterior, Segments
 
-__all__ = ["CRF", "Best", "Impossible", "Legal", "Posterior", "Rules", "Scores", "Segments", "wide"]
+__all__ = ["CRF", "Best", "ImpossibleError", "Legal", "Posterior", "Rules", "Scores", "Segments", "wide"]

@@ -24,7 +24,7 @@ NOTHING = -1e30
 """Stands for the log-sum of nothing, so that -inf minus it is -inf and no NaN."""
 
 
-class Impossible(DataError, ValueError):
+class ImpossibleError(DataError, ValueError):
     """No sequence of tags is legal and allowed for a row of the batch."""
 
     def __init__(self, row: int, why: str) -> None:
@@ -100,7 +100,7 @@ def wide(device: torch.device) -> torch.dtype:
 def checked(emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Return emissions in float32 or more, -inf where not ``allowed`` [B, T, K].
 
-    ValueError where the mask is not one of right-padded, non-empty rows; Impossible where a word is allowed no tag.
+    ValueError where the mask is not one of right-padded, non-empty rows; ImpossibleError where a word has no tag.
     """
     lengths = mask.sum(1)
     if not lengths.all():
@@ -116,7 +116,7 @@ def checked(emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> T
     none = mask & ~allowed.any(2)
     if none.any():
         row, word = (int(place) for place in none.nonzero()[0])
-        raise Impossible(row, f"word {word + 1} is allowed no tag at all")
+        raise ImpossibleError(row, f"word {word + 1} is allowed no tag at all")
     return emissions.masked_fill(~allowed, -torch.inf)
 
 
@@ -201,7 +201,8 @@ def in_log_space(steps: Tensor, scores: Scores) -> LogChains:
     tops, rest = relative(scores)
     start, moves = with_stop(rest)
     x = steps - steps.amax(2, keepdim=True)
-    alpha, scales = [], []
+    alpha: list[Tensor] = []
+    scales: list[Tensor] = []
     for number, step in enumerate(x.unbind()):
         state = step + (start if number == 0 else torch.logsumexp(alpha[-1][:, :, None] + moves, 1))
         scales.append(_log_sum(state))

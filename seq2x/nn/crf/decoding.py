@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2x.nn.crf.chains import Impossible, Scores, with_steps, with_stop
+from seq2x.nn.crf.chains import ImpossibleError, Scores, with_steps, with_stop
 
 
 class Best(NamedTuple):
@@ -21,7 +21,7 @@ class Best(NamedTuple):
 
 @torch.no_grad()
 def best_path(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
-    """Return the best tags, [B, T] long, 0 at padding (Viterbi 1967); Impossible names a row without any path."""
+    """Return the best tags, [B, T] long, 0 at padding (Viterbi 1967); ImpossibleError names a row without any path."""
     steps = with_steps(emissions, mask)
     start, moves = with_stop(scores)
     into = moves.t().contiguous()  # [Q, Q], row: the tag that is entered
@@ -43,7 +43,7 @@ def best_paths(emissions: Tensor, mask: Tensor, scores: Scores, count: int) -> t
     steps = with_steps(emissions, mask)
     start, moves = with_stop(scores)
     into = moves.t().contiguous()
-    length, rows, tags = steps.shape
+    _, rows, tags = steps.shape
     best = steps.new_full((rows, tags, count), -torch.inf)  # of each tag, the best first
     best[..., 0] = start + steps[0]
     origins = []  # [B, Q, k]: which of the Q * k before
@@ -65,4 +65,4 @@ def best_paths(emissions: Tensor, mask: Tensor, scores: Scores, count: int) -> t
 
 def _refuse(impossible: Tensor) -> None:
     if impossible.any():
-        raise Impossible(int(impossible.nonzero()[0]), "no sequence of tags of its length is legal and allowed")
+        raise ImpossibleError(int(impossible.nonzero()[0]), "no sequence of tags of its length is legal and allowed")

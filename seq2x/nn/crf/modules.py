@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2x.nn.crf.chains import Impossible, Scores, checked
+from seq2x.nn.crf.chains import ImpossibleError, Scores, checked
 from seq2x.nn.crf.decoding import Best, best_path, best_paths
 from seq2x.nn.crf.likelihood import Likelihood, Path, Paths
 from seq2x.nn.crf.posterior import Posterior
@@ -32,8 +32,8 @@ class Rules(nn.Module):
     first; a row without a word is refused (ValueError).
 
     ``allowed`` [B, T, K] bool, any value at padding, says which tags a word may have: a word with one is forced, a word
-    with all is free. Every answer is then given that. Where no sequence is legal and allowed, Impossible (a DataError
-    and a ValueError) names the row.
+    with all is free. Every answer is then given that. Where no sequence is legal and allowed, ImpossibleError (which is a
+    DataError and a ValueError) names the row.
     """
 
     illegal_transitions: Tensor
@@ -95,8 +95,8 @@ class CRF(Rules):
         """Return log p(``tags``) of each row, [B], in at least float32.
 
         ``tags`` [B, T] long; -inf where they are not legal. Or [B, T, K] bool, the tags that a word may have, where
-        not all is known: the probability of all sequences that it allows (Tsuboi et al. 2008); Impossible where none
-        is legal. Any value at padding.
+        not all is known: the probability of all sequences that it allows (Tsuboi et al. 2008); ImpossibleError where
+        none is legal. Any value at padding.
         """
         partial = tags.dtype == torch.bool
         narrowed = checked(emissions, mask, tags if partial else None)
@@ -106,7 +106,8 @@ class CRF(Rules):
             with torch.no_grad():
                 right = Paths(narrowed, mask, scores) if partial else Path(emissions, tags, mask, scores)
                 free = Paths(emissions, mask, scores)
-            if partial and torch.isneginf(right.value).any():
-                raise Impossible(int(torch.isneginf(right.value).nonzero()[0]), "the tags that are allowed are not legal")
+            impossible = torch.isneginf(right.value)
+            if partial and impossible.any():
+                raise ImpossibleError(int(impossible.nonzero()[0]), "no sequence of the tags it allows is legal")
             likelihood: Tensor = Likelihood.apply(right, free, emissions, *scores)  # type: ignore[no-untyped-call]
             return likelihood

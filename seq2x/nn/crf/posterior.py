@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2x.nn.crf.chains import Impossible, LogChains, Scores, in_log_space, relative, run, with_steps
+from seq2x.nn.crf.chains import ImpossibleError, LogChains, Scores, in_log_space, relative, run, with_steps
 
 
 class Segments(NamedTuple):
@@ -57,7 +57,7 @@ class Posterior(NamedTuple):
     @staticmethod
     @torch.no_grad()
     def of(emissions: Tensor, mask: Tensor, scores: Scores) -> Posterior:
-        """-inf among the ``emissions`` [B, T, K] forbids a tag. Impossible names a row without any path."""
+        """-inf among the ``emissions`` [B, T, K] forbids a tag. ImpossibleError names a row without any path."""
         steps = with_steps(emissions, mask)
         chains = run(steps, scores)
         found = LogChains(chains.log_partition, chains.alpha.log(), chains.ahead.log(), chains.scales.log(),
@@ -70,8 +70,8 @@ class Posterior(NamedTuple):
                 part[:, rows] = values.to(part.dtype)
         impossible = torch.isneginf(found.log_partition).nonzero()[:, 0]
         if len(impossible):
-            raise Impossible(int(impossible[0]), "no sequence of tags of its length is legal and allowed")
-        local = (steps - steps.amax(2, keepdim=True))
+            raise ImpossibleError(int(impossible[0]), "no sequence of tags of its length is legal and allowed")
+        local = steps - steps.amax(2, keepdim=True)
         local, alpha, ahead, unary = (part[:-1, :, :-1].transpose(0, 1)
                                       for part in (local, found.alpha, found.ahead, found.unary))
         scales, total = found.scales[:-1].t(), found.total[:-1].t()
@@ -118,12 +118,12 @@ class Posterior(NamedTuple):
         tags = torch.zeros(rows, count, dtype=torch.long, device=self.alpha.device)
         drawn = []
         for word in range(length - 1, -1, -1):
-            ending = (word + 1 == self.lengths)[:, None, None]
+            ending = torch.eq(self.lengths, word + 1)[:, None, None]
             weights = self.alpha[:, word, None] + torch.where(ending, self.scores.end, into[tags])  # [B, count, K]
             mass = (weights - weights.amax(2, keepdim=True)).exp().cumsum(2)
             all_mass = mass[..., -1:]
             # below the whole mass, whatever rounding does, so that no tag of mass 0 is drawn
             target = torch.minimum(chance[..., word, None] * all_mass, torch.nextafter(all_mass, mass.new_zeros(1)))
-            tags = (mass <= target).sum(2).masked_fill((word >= self.lengths)[:, None], 0)
+            tags = (mass <= target).sum(2).masked_fill(torch.le(self.lengths, word)[:, None], 0)
             drawn.append(tags)
         return torch.stack(drawn[::-1], 2)

@@ -8,7 +8,7 @@ from crf_cases import LENGTHS, case, enumerate_paths, legal, random_allowed
 from torch import Tensor
 
 from seq2x.batch import mask_of
-from seq2x.nn.crf import CRF, Impossible, Legal, Rules, Segments, chains
+from seq2x.nn.crf import CRF, ImpossibleError, Legal, Rules, Segments, chains
 
 scales = pytest.mark.parametrize("scale", [1.0, 300.0], ids=["probabilities", "log space"])
 with_rules = pytest.mark.parametrize("rules", [False, True])
@@ -134,7 +134,7 @@ def test_a_row_without_legal_tags_is_named() -> None:
     crf = CRF(Legal(torch.ones(2, 2, dtype=torch.bool), torch.tensor([True, False]), torch.tensor([False, True])))
     emissions, mask = torch.zeros(2, 2, 2), torch.tensor([[True, True], [True, False]])
     for call in (crf.viterbi, crf.marginals, lambda e, m: crf.k_best(e, m, 2)):
-        with pytest.raises(Impossible, match="row 1 of the batch: no sequence of tags of its length is legal"):
+        with pytest.raises(ImpossibleError, match="row 1 of the batch: no sequence of tags of its length is legal"):
             call(emissions, mask)
         call(emissions[:1], mask[:1])
     assert crf.viterbi(emissions[:1], mask[:1]).tolist() == [[0, 1]]
@@ -145,11 +145,11 @@ def test_impossible_constraints_name_row_and_word() -> None:
     allowed = torch.ones(5, 5, 3, dtype=torch.bool)
     allowed[2, 0] = torch.tensor([False, True, False])  # tag 1 is never first
     for call in (crf.viterbi, crf.marginals, crf.posterior, lambda e, m, a: crf.k_best(e, m, 2, a)):
-        with pytest.raises(Impossible, match="row 2 of the batch") as refused:
+        with pytest.raises(ImpossibleError, match="row 2 of the batch") as refused:
             call(emissions, mask, allowed)
         assert refused.value.row == 2
     allowed[0, 1] = False
-    with pytest.raises(Impossible, match="row 0 of the batch: word 2 is allowed no tag at all"):
+    with pytest.raises(ImpossibleError, match="row 0 of the batch: word 2 is allowed no tag at all"):
         crf.viterbi(emissions, mask, allowed)
 
 
@@ -166,7 +166,9 @@ def test_k_below_one_is_refused() -> None:
 def test_a_mask_of_another_kind_is_refused(mask: list[list[int]], message: str) -> None:
     crf, emissions = CRF(legal(3, False)), torch.zeros(2, 2, 3)
     tags, bad = torch.zeros(2, 2, dtype=torch.long), torch.tensor(mask).bool()
-    for call in (crf.viterbi, crf.marginals, lambda e, m: crf.k_best(e, m, 2), lambda e, m: crf.log_likelihood(e, tags, m)):
+    for call in (
+        crf.viterbi, crf.marginals, lambda e, m: crf.k_best(e, m, 2), lambda e, m: crf.log_likelihood(e, tags, m)
+    ):
         with pytest.raises(ValueError, match=message):
             call(emissions, bad)
 

@@ -9,7 +9,7 @@ import torch
 from crf_cases import LENGTHS, Case, case, enumerate_paths, legal, random_allowed
 from torch import Tensor
 
-from seq2x.nn.crf import CRF, Impossible, Scores, chains, likelihood
+from seq2x.nn.crf import CRF, ImpossibleError, Scores, chains, likelihood
 
 scales = pytest.mark.parametrize("scale", [1.0, 300.0], ids=["probabilities", "log space"])
 with_rules = pytest.mark.parametrize("rules", [False, True])
@@ -57,14 +57,14 @@ def test_sets_of_one_tag_are_tags_and_of_all_tags_are_certain() -> None:
 
 
 def test_sets_that_allow_nothing_are_refused() -> None:
-    crf, emissions, tags, mask = case(rules=True)
+    crf, emissions, _, mask = case(rules=True)
     allowed = torch.ones(5, 5, 3, dtype=torch.bool)
     allowed[3, 2] = False
-    with pytest.raises(Impossible, match=r"row 3 of the batch: word 3 is allowed no tag"):
+    with pytest.raises(ImpossibleError, match=r"row 3 of the batch: word 3 is allowed no tag"):
         crf.log_likelihood(emissions, allowed, mask)
     allowed[3, 2] = torch.tensor([True, False, False])
     allowed[3, 3] = torch.tensor([False, True, False])  # tag 1 may not follow tag 0
-    with pytest.raises(Impossible, match=r"row 3 of the batch: the tags that are allowed are not legal"):
+    with pytest.raises(ImpossibleError, match=r"row 3 of the batch: no sequence of the tags it allows is legal"):
         crf.log_likelihood(emissions, allowed, mask)
     with pytest.raises(ValueError, match=r"allowed tags are torch.bool \[5, 5, 2\]; expected bool"):
         crf.log_likelihood(emissions, allowed[..., :2], mask)
