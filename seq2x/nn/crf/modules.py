@@ -32,7 +32,7 @@ class Rules(nn.Module):
     first; a row without a word is refused (ValueError).
 
     ``allowed`` [B, T, K] bool, any value at padding, says which tags a word may have: a word with one is forced, a word
-    with all is free. Every answer is then given that. Where no sequence is legal and allowed, ImpossibleError (which is a
+    with all is free. Every answer is then given that. Where no sequence is legal and allowed, ImpossibleError (a
     DataError and a ValueError) names the row.
     """
 
