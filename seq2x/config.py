@@ -22,6 +22,11 @@ class Config(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
+    def model_post_init(self, context: Any) -> None:  # noqa: ARG002 - pydantic's signature
+        """Count the kind as given, also where the class alone says it: :func:`given` must tell it."""
+        if "kind" in type(self).model_fields:
+            self.model_fields_set.add("kind")
+
 
 C = TypeVar("C", bound=Config)
 
@@ -56,7 +61,31 @@ def parse(kind: type[C], data: Mapping[str, Any], source: str, overrides: Sequen
 
 def dump(config: Config) -> str:
     """Return TOML with every setting, defaults filled in; ``None`` is left out, as TOML has no word for it."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    return tomli_w.dumps(config.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def given(config: Config) -> dict[str, Any]:
+    """Return the settings that were given, as TOML has them, without the defaults that were filled in."""
+    return config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+
+def laid_over(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ``newer``, then those of ``older``; a table of another kind takes nothing over."""
+    if "kind" in newer and newer["kind"] != older.get("kind"):
+        return dict(newer)
+    merged = dict(older)
+    for key, value in newer.items():
+        below = merged.get(key)
+        merged[key] = laid_over(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one table with keys such as ``encoder.hidden``."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
 
 
 def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +136,8 @@ def _explain(kind: type[Config], problem: Any) -> str:
 def _owner(kind: Any, table: Sequence[Any]) -> tuple[list[str], list[str]]:
     """Return the valid keys of ``table`` and its path without union tags."""
     candidates, names = _follow(kind, table)
-    valid = [field for candidate in candidates for field in getattr(candidate, "model_fields", {})]
+    valid = [field.alias or name for candidate in candidates
+             for name, field in getattr(candidate, "model_fields", {}).items()]
     return list(dict.fromkeys(valid)), names
 
 

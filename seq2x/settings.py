@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
 from seq2x.config import Config
@@ -104,11 +104,32 @@ _NO_HEADS = nn.ModuleDict()
 TaskConfig = Annotated[ClassifyTask | TagTask | TranslateTask, Field(discriminator="kind")]
 
 
+class StartConfig(Config):
+    """An older run that training begins with: what fits is taken from it, by name; the rest is new."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    run: str = Field(alias="from", min_length=1, description="directory of the older run; needed to begin, not to resume")
+    take: Literal["all", "encoder"] = Field("all", description="all: the heads of tasks of the same name too")
+    vocabulary: Literal["keep", "grow", "new"] = Field(
+        "keep", description="keep: the older run's; grow: and what the data have beyond (words, characters); new: "
+                            "learnt from the data. Entries that both have keep their vectors"
+    )
+    labels: Literal["new", "grow"] = Field(
+        "new", description="new: those of the data; grow: those of the older run too. Labels that both have keep "
+                           "their weights"
+    )
+    freeze: bool = Field(False, description="do not train the encoder: new heads on one that is as it was")
+
+
 class RunConfig(Config):
     """Everything that ``seq2x train`` reads."""
 
     seed: int = Field(1, ge=0)
     threads: int | None = Field(None, ge=1, description="processor threads; left out: torch's choice")
+    start: StartConfig | None = Field(
+        None, description="an older run to begin with; text, encoder and heads are as there where nothing else is said"
+    )
     text: TextConfig = SubwordsConfig()
     target_text: TextConfig | None = Field(None, description="translation: the target's; left out: as text")
     encoder: EncoderConfig = RecurrentEncoderConfig()

@@ -31,6 +31,10 @@ class Head(nn.Module):
     layer: int = -1
     pool: Pool = "first"
 
+    @abstractmethod
+    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        """Return every parameter with a part for each output, and the axes along which: what grows with the outputs."""
+
     def count(self, batch: Batch) -> int:
         """Return the units of a batch: what ``loss`` says too, but known before anything is computed."""
         if self.unit == "word":

@@ -60,6 +60,10 @@ class ClassifyHead(Head):
         hidden = [FewOutputs(width, config.hidden), nn.ReLU(), dropout] if config.hidden else []
         self.output = nn.Sequential(dropout, *hidden, FewOutputs(config.hidden or width, outputs.size))
 
+    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        """A row of the last layer for each label."""
+        return [(parameter, (0,)) for parameter in self.output[-1].parameters()]
+
     def log_probs(self, encoded: Encoded) -> Tensor:
         """Return the log-probability of each label, [B, K]."""
         return F.log_softmax(self.output(self._pool(encoded)).float(), dim=-1)

@@ -80,6 +80,10 @@ class TranslateHead(Head):
             )
         self.table.weight = outputs.source.weight
 
+    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        """An embedding and a row of the last layer for each token."""
+        return [(parameter, (0,)) for parameter in (self.table.weight, *self.output.parameters())]
+
     def begin(self, encoded: Encoded) -> tuple[Rows, Rows]:
         """Return memory and first state, one row a sentence."""
         return self.decoder.begin(encoded, encoded.layers[self.layer])

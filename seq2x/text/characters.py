@@ -14,7 +14,7 @@ from pydantic import Field
 
 from seq2x.config import Config
 from seq2x.errors import DataError
-from seq2x.text.processor import Encoding
+from seq2x.text.processor import Encoding, Processor
 from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
 
@@ -26,15 +26,17 @@ class CharactersConfig(Config):
     min_count: int = Field(1, ge=1)
     lowercase: bool = False
 
-    def learn(self, texts: Iterable[str | Sequence[str]]) -> Characters:
-        """Count characters. Each item is raw text or a list of words."""
+    def learn(self, texts: Iterable[str | Sequence[str]], known: Processor | None = None) -> Characters:
+        """Count characters. Each item is raw text or a list of words. The entries of ``known`` keep their ids."""
         counts: Counter[str] = Counter()
         for item in texts:
             counts.update(_read(item if isinstance(item, str) else " ".join(item), self.lowercase))
         kept = {character: count for character, count in counts.items() if storable(character)}
         if not kept:
             raise DataError("there is no text to learn characters from")
-        return Characters(Vocabulary.build(kept, size=self.size, min_count=self.min_count), self.lowercase)
+        older = SPECIALS if known is None else known.entries
+        vocabulary = Vocabulary.build(kept, size=self.size, min_count=self.min_count, specials=older)
+        return Characters(vocabulary, self.lowercase)
 
     def load(self, directory: Path, name: str) -> Characters:
         """Read ``name``.vocabulary.txt; a missing file is a RunError."""
@@ -45,6 +47,7 @@ class Characters:
     """A character vocabulary as a processor."""
 
     character_size = None
+    character_entries = None
 
     def __init__(self, vocabulary: Vocabulary, lowercase: bool = False) -> None:
         self.vocabulary = vocabulary
@@ -54,6 +57,11 @@ class Characters:
     def size(self) -> int:
         """The number of characters, specials included."""
         return len(self.vocabulary)
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The characters; the position is the id."""
+        return self.vocabulary.entries
 
     def encode(self, text: str, sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
         """Encode raw text, blanks included; a line feed is read as a blank."""

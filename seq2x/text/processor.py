@@ -32,6 +32,14 @@ class Processor(Protocol):
     def character_size(self) -> int | None:
         """The number of character ids, or None where tokens come without characters."""
 
+    @property
+    def entries(self) -> Sequence[str]:
+        """What each token id stands for, specials included."""
+
+    @property
+    def character_entries(self) -> Sequence[str] | None:
+        """What each character id stands for, or None where tokens come without characters."""
+
     def encode(self, text: str, sample: int | None = None) -> Encoding:
         """Encode raw text. ``sample`` is the seed of BPE-dropout; None never drops; others than BPE ignore it."""
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from seq2x.config import Config
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.text.bpe_dropout import Merges
-from seq2x.text.processor import Encoding
+from seq2x.text.processor import Encoding, Processor
 from seq2x.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK
 
 # The trainer leaves out every line that holds one of these (it marks boundaries and unknowns with them).
@@ -44,11 +44,15 @@ class SubwordsConfig(Config):
             raise ValueError(f"dropout = {self.dropout} drops merges of BPE; model = {self.model!r} has none")
         return self
 
-    def learn(self, texts: Iterable[str | Sequence[str]]) -> Subwords:
+    def learn(self, texts: Iterable[str | Sequence[str]], known: Processor | None = None) -> Subwords:
         """Learn the pieces. Each item is raw text or a list of words; the same items give the same model.
 
-        Raises ConfigError, with the nearest number that works, for a ``size`` that the text cannot give.
+        Raises ConfigError, with the nearest number that works, for a ``size`` that the text cannot give; and for
+        pieces ``known`` already, since a SentencePiece model cannot grow.
         """
+        if known is not None:
+            raise ConfigError("pieces of words cannot grow, as words and characters can; keep the vocabulary, or learn "
+                              "a new one: pieces that both have keep their vectors")
         lines, model = _Lines(texts), io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -96,6 +100,7 @@ class Subwords:
     """
 
     character_size = None
+    character_entries = None
 
     def __init__(self, model: bytes, dropout: float = 0.0) -> None:
         """``model`` is the content of a .model file; RuntimeError or ValueError if it is not one of ours."""
@@ -115,7 +120,7 @@ class Subwords:
         return int(self._processor.get_piece_size())
 
     @property
-    def pieces(self) -> tuple[str, ...]:
+    def entries(self) -> tuple[str, ...]:
         """The pieces; the position is the id."""
         return tuple(self._processor.id_to_piece(number) for number in range(self.size))
 
@@ -150,7 +155,7 @@ class Subwords:
         return self._merges.encode(map(self._processor.normalize, valid), self.dropout, sample)
 
     def _read_merges(self) -> Merges:
-        ids = {piece: number for number, piece in enumerate(self.pieces) if number >= len(SPECIALS)}
+        ids = {piece: number for number, piece in enumerate(self.entries) if number >= len(SPECIALS)}
         scores = {piece: self._processor.get_score(number) for piece, number in ids.items()
                   if not self._processor.is_byte(number)}
         return Merges(ids, scores, UNK)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from seq2x.errors import DataError, RunError, nearest
+from seq2x.errors import ConfigError, DataError, RunError, nearest
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -45,10 +45,15 @@ class Vocabulary:
     ) -> Vocabulary:
         """Take the specials, then the entries by falling count, equals in the order of their strings.
 
-        ``size`` counts the specials; entries rarer than ``min_count`` are left out.
+        ``size`` counts the specials; entries rarer than ``min_count`` are left out. Given the entries of an older
+        vocabulary as ``specials``, the new one begins with them: it is the older one, grown. ConfigError where
+        ``size`` has no room for them.
         """
         specials = tuple(specials)
-        kept = (entry for entry, count in counts.items() if count >= min_count and entry not in specials)
+        if size is not None and size < len(specials):
+            raise ConfigError(f"size = {size} has no room for the {len(specials)} entries that the vocabulary keeps")
+        known = set(specials)
+        kept = (entry for entry, count in counts.items() if count >= min_count and entry not in known)
         ordered = sorted(kept, key=lambda entry: (-counts[entry], entry))
         return cls([*specials, *ordered][:size])
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from seq2x.config import Config
 from seq2x.errors import DataError
-from seq2x.text.processor import Encoding
+from seq2x.text.processor import Encoding, Processor
 from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
 SPELT = 100
@@ -34,8 +34,11 @@ class WordsConfig(Config):
     digits: bool = Field(False, description="read every digit as 0")
     characters: bool = Field(False, description="give each word's characters too, as written")
 
-    def learn(self, texts: Iterable[str | Sequence[str]]) -> Words:
-        """Count words and characters. Each item is raw text, split by :func:`split`, or a list of words."""
+    def learn(self, texts: Iterable[str | Sequence[str]], known: Processor | None = None) -> Words:
+        """Count words and characters. Each item is raw text, split by :func:`split`, or a list of words.
+
+        The entries of ``known`` keep their ids; those that are new follow.
+        """
         counts = Counter(word for item in texts for word in _words(item) if storable(word))
         if not counts:
             raise DataError("there is no text to learn words from")
@@ -45,8 +48,9 @@ class WordsConfig(Config):
             keys[self._key(word)] += count
             for character in word:
                 spelt[character] += count
-        vocabulary = Vocabulary.build(keys, size=self.size, min_count=self.min_count)
-        return self._processor(vocabulary, Vocabulary.build(spelt) if self.characters else None)
+        older, letters = (SPECIALS, SPECIALS) if known is None else (known.entries, known.character_entries or SPECIALS)
+        vocabulary = Vocabulary.build(keys, size=self.size, min_count=self.min_count, specials=older)
+        return self._processor(vocabulary, Vocabulary.build(spelt, specials=letters) if self.characters else None)
 
     def load(self, directory: Path, name: str) -> Words:
         """Read ``name``.vocabulary.txt and, with characters, ``name``.characters.txt; RunError where one is missing."""
@@ -83,6 +87,16 @@ class Words:
     def character_size(self) -> int | None:
         """The number of characters, specials included, if words are spelt."""
         return None if self.characters is None else len(self.characters)
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The words; the position is the id."""
+        return self.vocabulary.entries
+
+    @property
+    def character_entries(self) -> tuple[str, ...] | None:
+        """The characters, if words are spelt."""
+        return None if self.characters is None else self.characters.entries
 
     def encode(self, text: str, sample: int | None = None) -> Encoding:
         """Split raw text with :func:`split` and encode the words."""

@@ -54,8 +54,8 @@ def test_no_text_is_too_odd_to_encode(dropping, text):  # lone surrogates, which
 
 
 def test_specials_have_their_ids_and_are_never_decoded(exact):
-    assert exact.pieces[:4] == SPECIALS
-    assert exact.size == len(exact.pieces) == 340
+    assert exact.entries[:4] == SPECIALS
+    assert exact.size == len(exact.entries) == 340
     ids = exact.encode("the mill").ids
     assert exact.decode([0, 2, *ids[:-1], 1, 3, 0]) == "the mill"
 
@@ -152,7 +152,7 @@ def test_lines_that_the_trainer_would_leave_out_are_learnt_from():
     long = "the mill " * 2000  # over the trainer's usual limit of 4192 bytes
     for line in ("the\tmill", "the \u2585 mill", long):
         processor = SubwordsConfig(size=270, normalization="identity").learn([line] * 3)
-        assert "▁m" in processor.pieces or "il" in processor.pieces
+        assert "▁m" in processor.entries or "il" in processor.pieces
 
 
 def test_an_error_of_the_reader_is_not_hidden_by_the_trainer():

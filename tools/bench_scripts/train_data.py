@@ -27,7 +27,7 @@ def main(settings: Path, data: Path, work: Path) -> None:
     subwords = config.text.learn(text for texts in sides.values() for text in texts)
     assert isinstance(subwords, Subwords)
     subwords.save(work, "learnt")
-    pieces = subwords.pieces
+    pieces = subwords.entries
     write(work / "vocabulary.txt", pieces[len(SPECIALS):])
     for language, texts in sides.items():
         ids = (subwords.encode(text).ids[:-1] for text in texts)  # without </s>, which the peer puts there itself
