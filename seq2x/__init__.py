@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from seq2x.predictors import Classified, Classifier, Tagged, Tagger, TextSpan, Translation, Translator
     from seq2x.run import Trained, train
     from seq2x.settings import RunConfig
+    from seq2x.start import extract
 
 _ROOMS = {
     "Classified": "predictors", "Classifier": "predictors", "Tagged": "predictors", "Tagger": "predictors",
     "TextSpan": "predictors", "Translation": "predictors", "Translator": "predictors",
     "Evaluation": "evaluation", "evaluate": "evaluation",
-    "Trained": "run", "train": "run", "RunConfig": "settings", "SearchConfig": "heads",
+    "Trained": "run", "train": "run", "extract": "start", "RunConfig": "settings", "SearchConfig": "heads",
 }
 
 __all__ = [
     "Classified", "Classifier", "ConfigError", "DataError", "Evaluation", "RunConfig", "RunError", "SearchConfig",
     "Seq2xError", "Tagged", "Tagger", "TextSpan", "Trained", "Translation", "Translator", "__version__", "evaluate",
-    "train",
+    "extract", "train",
 ]
 
 

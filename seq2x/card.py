@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from seq2x.config import dump
-from seq2x.settings import RunConfig, TaskConfig
+from seq2x.settings import RunConfig, StartConfig, TaskConfig
 from seq2x.training.fit import Progress
 from seq2x.version import __version__
 
@@ -151,7 +151,14 @@ def _training(config: RunConfig, progress: Progress, versions: Mapping[str, str]
         f"- {progress.step:,} updates, {progress.epoch:,} whole epochs, {progress.seconds / 60:.1f} minutes",
         f"- ended by: {progress.done or 'still going on'}",
         f"- seed {config.seed}; {made}",
+        *([] if config.start is None else [_start(config.start)]),
     ])
+
+
+def _start(start: StartConfig) -> str:
+    what = "all that fits" if start.take == "all" else "its encoder"
+    frozen = ", which is not trained" if start.freeze else ""
+    return f"- started from `{start.run}`: {what}{frozen}; vocabulary: {start.vocabulary}, labels: {start.labels}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -109,6 +109,15 @@ def save_text(directory: Path, source: Processor, target: Processor | None) -> N
         target.save(directory, "target")
 
 
+def save_run(directory: Path, loaded: Loaded, card: str) -> None:
+    """Write a run that no training goes on with."""
+    write(directory / CONFIG, settings_file.dump(loaded.config))
+    save_text(directory, loaded.source, loaded.target)
+    save_labels(directory, loaded.labels)
+    save_weights(dict(loaded.model.named_parameters()), directory / WEIGHTS)
+    write(directory / CARD, card)
+
+
 def load_text(directory: Path, config: RunConfig) -> tuple[Processor, Processor | None]:
     """Read the source processor and, where the run translates, the target's (the same one where it is joint)."""
     source = config.text.load(directory, "source")

@@ -19,7 +19,7 @@ from seq2x.data.files import expand
 from seq2x.data.readers import stream_pairs, stream_tagged, stream_texts
 from seq2x.errors import DataError
 from seq2x.settings import Files, RunConfig, TagTask, TaskConfig
-from seq2x.text import Processor, Vocabulary, tags
+from seq2x.text import Processor, TextConfig, Vocabulary, tags
 
 Say = Callable[[str], None]
 Example = Text | Tagged | Pair
@@ -145,8 +145,15 @@ def _reading(name: str, split: str, path: Place, examples: Sequence[Example]) ->
     return f"{name}: {len(examples):,} examples of {split} from {named(path)}{f'; {report}' if report else ''}"
 
 
-def learn_text(config: RunConfig, train: Mapping[str, Sequence[Any]]) -> tuple[Processor, Processor | None]:
-    """Learn what turns text into tokens, for the source and, where the run translates, the target; one may be both."""
+def learn_text(
+    config: RunConfig,
+    train: Mapping[str, Sequence[Any]],
+    known: tuple[Processor | None, Processor | None] = (None, None),
+) -> tuple[Processor, Processor | None]:
+    """Learn what turns text into tokens, for the source and, where the run translates, the target; one may be both.
+
+    ``known`` are those of an older run: they are kept, or grow, as ``config.start`` says.
+    """
     translates = any(task.kind == "translate" for task in config.tasks.values())
 
     def texts(side: str) -> Iterator[str | Sequence[str]]:
@@ -156,12 +163,17 @@ def learn_text(config: RunConfig, train: Mapping[str, Sequence[Any]]) -> tuple[P
             elif side == "source":
                 yield example.text if isinstance(example, Text) else example.words
 
+    def learn(settings: TextConfig, older: Processor | None, *sides: str) -> Processor:
+        if older is not None and config.start is not None and config.start.vocabulary == "keep":
+            return older
+        return settings.learn((text for side in sides for text in texts(side)), older)
+
     if not translates:
-        return config.text.learn(texts("source")), None
+        return learn(config.text, known[0], "source"), None
     if config.joint:
-        joint = config.text.learn(text for side in ("source", "target") for text in texts(side))
+        joint = learn(config.text, known[0], "source", "target")
         return joint, joint
-    return config.text.learn(texts("source")), (config.target_text or config.text).learn(texts("target"))
+    return learn(config.text, known[0], "source"), learn(config.target_text or config.text, known[1], "target")
 
 
 def learn_labels(task: TaskConfig, examples: Sequence[Any]) -> Vocabulary:

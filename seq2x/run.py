@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from seq2x import checkpoint
+from seq2x import checkpoint, start
 from seq2x import config as settings_file
 from seq2x.batch import Batch
 from seq2x.card import model_card
@@ -76,8 +76,10 @@ def train(
     if not isinstance(config, RunConfig):
         config = settings_file.read(RunConfig, config, overrides)
     elif overrides:
-        config = settings_file.parse(RunConfig, config.model_dump(mode="json", exclude_none=True), "config", overrides)
+        config = settings_file.parse(RunConfig, settings_file.given(config), "config", overrides)
     directory = Path(out)
+    if config.start is not None:
+        config = _filled_in(directory, config, config.start.run, resume)
     _check_directory(directory, config, resume, overwrite)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -124,7 +126,7 @@ LIMITS = ("threads", "training.max_epochs", "training.max_steps", "training.max_
 
 
 def _same(directory: Path, old: RunConfig, new: RunConfig) -> None:
-    before, after = (_flat(config.model_dump(mode="json")) for config in (old, new))
+    before, after = (settings_file.flat(config.model_dump(mode="json", by_alias=True)) for config in (old, new))
     changed = [key for key in before | after if before.get(key) != after.get(key) and key not in LIMITS]
     if changed:
         key = changed[0]
@@ -135,26 +137,35 @@ def _same(directory: Path, old: RunConfig, new: RunConfig) -> None:
         )
 
 
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+def _filled_in(directory: Path, config: RunConfig, older: str, resume: bool) -> RunConfig:
+    """What the settings leave open is as in the older run; a run that goes on needs that no more."""
+    if resume and (directory / STATE).is_file():
+        return start.fill_in(config, checkpoint.read_config(directory))
+    if Path(older).resolve() == directory.resolve():
+        raise ConfigError(f"start.from: {older} is the run to be trained itself; choose another --out")
+    return start.fill_in(config, checkpoint.read_config(Path(older)))
 
 
 def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, say: Say) -> Loaded:
     """Learn the vocabularies (or read those of a run that goes on) and make the model."""
+    older = None if config.start is None or goes_on else start.load(config)
     if goes_on:
         source, target = checkpoint.load_text(directory, config)
         labels = checkpoint.load_labels(directory, config)
     else:
-        source, target = learn_text(config, data.train)
+        source, target = learn_text(config, data.train, (None, None) if older is None else start.known(config, older))
         labels = {name: learn_labels(task, data.seen[name]) for name, task in config.tasks.items()
                   if task.kind != "translate"}
+        labels = labels if older is None else start.grown_labels(config, older, labels)
     torch.manual_seed(config.seed)
     model = build_model(config, source, target, labels)
+    if config.start is not None and config.start.freeze:
+        model.encoder.requires_grad_(False)
     say_model(model, source, target, labels, say)
-    return Loaded(config, model, source, target, labels)
+    loaded = Loaded(config, model, source, target, labels)
+    for line in [] if older is None else start.take(loaded, older):
+        say(line)
+    return loaded
 
 
 def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:

@@ -107,9 +107,9 @@ TaskConfig = Annotated[ClassifyTask | TagTask | TranslateTask, Field(discriminat
 class StartConfig(Config):
     """An older run that training begins with: what fits is taken from it, by name; the rest is new."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(populate_by_name=True)
 
-    run: str = Field(alias="from", min_length=1, description="directory of the older run; needed to begin, not to resume")
+    run: str = Field(alias="from", min_length=1, description="directory of the older run; no resume needs it")
     take: Literal["all", "encoder"] = Field("all", description="all: the heads of tasks of the same name too")
     vocabulary: Literal["keep", "grow", "new"] = Field(
         "keep", description="keep: the older run's; grow: and what the data have beyond (words, characters); new: "

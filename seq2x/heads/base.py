@@ -32,7 +32,7 @@ class Head(nn.Module):
     pool: Pool = "first"
 
     @abstractmethod
-    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+    def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """Return every parameter with a part for each output, and the axes along which: what grows with the outputs."""
 
     def count(self, batch: Batch) -> int:

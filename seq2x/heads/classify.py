@@ -60,7 +60,7 @@ class ClassifyHead(Head):
         hidden = [FewOutputs(width, config.hidden), nn.ReLU(), dropout] if config.hidden else []
         self.output = nn.Sequential(dropout, *hidden, FewOutputs(config.hidden or width, outputs.size))
 
-    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+    def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """A row of the last layer for each label."""
         return [(parameter, (0,)) for parameter in self.output[-1].parameters()]
 

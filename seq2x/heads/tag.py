@@ -99,7 +99,7 @@ class TagHead(Head):
         self._ids = {tag: number for number, tag in enumerate(outputs.tags)}
         self._written: dict[tuple[str, int], list[_Way]] = {}
 
-    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+    def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """A row of the last layer for each tag, and of a CRF the score of each transition."""
         chain = [(parameter, tuple(range(parameter.dim()))) for parameter in self.chain.parameters()]
         return [*((parameter, (0,)) for parameter in self.emissions[-1].parameters()), *chain]

@@ -80,7 +80,7 @@ class TranslateHead(Head):
             )
         self.table.weight = outputs.source.weight
 
-    def per_output(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+    def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """An embedding and a row of the last layer for each token."""
         return [(parameter, (0,)) for parameter in (self.table.weight, *self.output.parameters())]
 

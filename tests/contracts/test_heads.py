@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from contracts.pieces import ENCODERS, HEADS, batch, build, examples, kinds
+from contracts.pieces import ENCODERS, HEADS, batch, build, examples, kinds, parse
 
 from seq2x import checkpoint
 from seq2x.batch import LENGTH_MULTIPLE, Batch
-from seq2x.heads import HeadConfig
+from seq2x.heads import HeadConfig, Outputs
 from seq2x.heads.translate import DecoderConfig, SearchConfig, TranslateHead
 from seq2x.model import Model
 from seq2x.nn.attention import AttentionConfig
 from seq2x.nn.coverage import CoverageConfig
+from seq2x.text import tags
 
 every_head = pytest.mark.parametrize("head", HEADS)
 one_of_each = pytest.mark.parametrize(
@@ -104,6 +105,20 @@ def test_scores_are_log_probabilities_of_the_target(head: str) -> None:
     assert (scores <= 1e-6).all()
     if kind == "translate":
         assert float(loss.parts["nll"]) == pytest.approx(-float(scores.sum()), rel=1e-4)
+
+
+@every_head
+def test_it_tells_what_it_has_for_each_output(head: str) -> None:
+    kind, config = kind_of(head), parse(HeadConfig, HEADS[head])
+    more = tuple(tags.complete(["LOC", "PER", "WAY"], "BIO"))
+    few, many = {"classify": (Outputs(5), Outputs(6)), "tag": (Outputs(5, more[:5], "BIO"), Outputs(7, more, "BIO")),
+                 "translate": (Outputs(30), Outputs(33))}[kind]
+    small, large = (config.build((16, 16), 16, outputs) for outputs in (few, many))
+    told = {id(parameter): axes for parameter, axes in large.per_output()}
+    for name, parameter in large.named_parameters():
+        before = dict(small.named_parameters())[name].shape
+        grown = tuple(axis for axis, size in enumerate(parameter.shape) if size != before[axis])
+        assert told.get(id(parameter), ()) == grown, name
 
 
 @every_encoder
