@@ -95,37 +95,32 @@ class Corpus:
         """The sha256 of every file that was read."""
         for name, task in config.tasks.items():
             examples = self.seen[name] = read_examples(task, task.train)
-            say(_reading(name, "train", task.train, examples))
+            say(_reading(config, name, "train", task.train, examples))
             files = files_of(task, task.train)
             if task.dev is not None:
                 self.train[name], self.dev[name] = examples, read_examples(task, task.dev)
-                say(_reading(name, "dev", task.dev, self.dev[name]))
+                say(_reading(config, name, "dev", task.dev, self.dev[name]))
                 self._record(name, "dev", files_of(task, task.dev), len(self.dev[name]))
             else:
                 split = hold_out(examples, task.hold_out, config.seed)
                 self.train[name], self.dev[name] = split
-                say(f"{name}: no dev file, so {len(split.dev):,} examples of train are held out (hold_out = "
-                    f"{task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
+                say(f"{split_name(config, name, 'dev')} {len(split.dev):>9,} of these examples, held out of train "
+                    f"(hold_out = {task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
                 self._record(name, "dev, held out of train", files, len(split.dev))
             self._record(name, "train", files, len(self.train[name]))
 
-    def dataset(self, name: str, loaded: Loaded, say: Say) -> Dataset:
-        """Return the training examples of a task as tensors; what was cut or skipped is said."""
+    def dataset(self, name: str, loaded: Loaded) -> Dataset:
+        """Return the training examples of a task as tensors."""
         task, examples, seed = loaded.config.tasks[name], self.train[name], loaded.config.seed
-        dataset: Dataset
         if task.kind == "classify":
-            dataset = TextDataset(examples, loaded.source, loaded.labels[name], seed, task.limit)
-        elif task.kind == "tag":
+            return TextDataset(examples, loaded.source, loaded.labels[name], seed, task.limit)
+        if task.kind == "tag":
             scheme = task.model_scheme
             converted = [replace(example, tags=tuple(tags.convert(example.tags, task.data.scheme, scheme)))
                          for example in examples]
-            dataset = TaggedDataset(converted, loaded.source, loaded.labels[name], seed, task.limit, scheme)
-        else:
-            assert loaded.target is not None
-            dataset = PairDataset(examples, loaded.source, loaded.target, seed, task.limit)
-        if dataset.report:
-            say(f"{name}: {dataset.report}")
-        return dataset
+            return TaggedDataset(converted, loaded.source, loaded.labels[name], seed, task.limit, scheme)
+        assert loaded.target is not None
+        return PairDataset(examples, loaded.source, loaded.target, seed, task.limit)
 
     def _record(self, task: str, split: str, files: Iterable[str], examples: int) -> None:
         for file in files:
@@ -140,9 +135,17 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _reading(name: str, split: str, path: Place, examples: Sequence[Example]) -> str:
+def split_name(config: RunConfig, name: str, split: str) -> str:
+    """Return how rows on a split of a task begin: "train", or with the task where there are several."""
+    if len(config.tasks) == 1:
+        return f"{split:<5}"
+    return f"{name:<{max(map(len, config.tasks))}}  {split:<5}"
+
+
+def _reading(config: RunConfig, name: str, split: str, path: Place, examples: Sequence[Example]) -> str:
     report = getattr(examples, "report", "")
-    return f"{name}: {len(examples):,} examples of {split} from {named(path)}{f'; {report}' if report else ''}"
+    return (f"{split_name(config, name, split)} {len(examples):>9,} examples   {named(path)}"
+            f"{f'; {report}' if report else ''}")
 
 
 def learn_text(

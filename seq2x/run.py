@@ -19,9 +19,11 @@ from seq2x.corpus import Corpus, learn_labels, learn_text
 from seq2x.data.batching import Batches, Position
 from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import check, evaluate
+from seq2x.machine import device_line
 from seq2x.model import Model
-from seq2x.overview import say_model
+from seq2x.overview import Overview, ends, model_size, say_data, updates, vocabulary
 from seq2x.predictors import Classifier, Tagger, Translator
+from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, build_model
 from seq2x.training.fit import Display, FitConfig, Progress, Score, State, Update, fit
 from seq2x.version import __version__
@@ -84,12 +86,14 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     with checkpoint.locked(directory):
-        data = Corpus(config, say)
+        rows = Overview(say)
+        rows.row("run", f"{directory}, seed {config.seed}")
+        data = Corpus(config, rows.under("data"))
         goes_on = resume and (directory / STATE).is_file()
-        training = _Training(directory, _prepare(directory, config, data, goes_on, say), data, say)
+        training = _Training(directory, _prepare(directory, config, data, goes_on, rows), data, rows)
         state = training.state() if goes_on else None
         if resume and state is None:
-            say(f"{directory}: nothing to go on from yet; starting at the beginning")
+            rows.row("resume", "nothing to go on from yet; starting at the beginning")
         _lay_out(directory, training.loaded, goes_on, overwrite)  # only now: no mistake above has harmed an older run
         return training.run(display or _Silent(), state)
 
@@ -146,7 +150,7 @@ def _filled_in(directory: Path, config: RunConfig, older: str, resume: bool) -> 
     return start.fill_in(config, checkpoint.read_config(Path(older)))
 
 
-def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, say: Say) -> Loaded:
+def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, rows: Overview) -> Loaded:
     """Learn the vocabularies (or read those of a run that goes on) and make the model."""
     older = None if config.start is None or goes_on else start.load(config)
     if goes_on:
@@ -161,10 +165,11 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, sa
     model = build_model(config, source, target, labels)
     if config.start is not None and config.start.freeze:
         model.encoder.requires_grad_(False)
-    say_model(model, source, target, labels, say)
+    rows.row("vocabulary", vocabulary(config, source, target, labels))
+    rows.row("model", model_size(model))
     loaded = Loaded(config, model, source, target, labels)
     for line in [] if older is None else start.take(loaded, older):
-        say(line)
+        rows.row("start", line)
     return loaded
 
 
@@ -183,10 +188,11 @@ def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) ->
 class _Training:
     """One training: datasets, evaluation and saving around :func:`seq2x.training.fit.fit`."""
 
-    def __init__(self, directory: Path, loaded: Loaded, data: Corpus, say: Say) -> None:
-        self.directory, self.loaded, self.data, self.say = directory, loaded, data, say
+    def __init__(self, directory: Path, loaded: Loaded, data: Corpus, rows: Overview) -> None:
+        self.directory, self.loaded, self.data, self.rows = directory, loaded, data, rows
         self.config = loaded.config
-        self.datasets = {name: data.dataset(name, loaded, say) for name in self.config.tasks}
+        self.datasets = {name: data.dataset(name, loaded) for name in self.config.tasks}
+        say_data(rows, self.config, data, self.datasets, loaded.source, loaded.target)
         self.batches = Batches(
             {name: dataset.lengths for name, dataset in self.datasets.items()},
             self.config.training.batch_tokens,
@@ -204,7 +210,10 @@ class _Training:
             checkpoint.keep_metrics(self.directory, state.progress.step)
         an_epoch = max(1, -(-len(self.batches.epoch(0)) // self.config.training.accumulate))  # 0: few data, low weight
         steps = min(self.config.training.max_epochs * an_epoch, self.config.training.max_steps or 10**9)
-        self.say(f"training: {an_epoch:,} updates an epoch, {steps:,} at most, {torch.get_num_threads()} threads")
+        examples = sum(len(self.datasets[name]) * task.weight for name, task in self.config.tasks.items())
+        self.rows.row("device", device_line("cpu", "fp32"))
+        self.rows.row("updates", updates(self.config, examples, an_epoch, steps))
+        self.rows.row("ends", ends(self.config))
         progress = fit(
             self.loaded.model, self._stream, self._evaluate, self._save, self.config.training,
             self.config.optimiser, self.config.schedule, steps=steps, display=display, state=state,
@@ -226,7 +235,8 @@ class _Training:
                 raise RunError(f"{self.directory}: {path} is not the file that the run began with "
                                f"(sha256 {digest[:12]}... then, {str(digests.get(path))[:12]}... now)")
         progress = Progress(**record)
-        self.say(f"going on after update {progress.step:,} (epoch {progress.epoch + 1}, batch {progress.batch + 1})")
+        self.rows.row("resume", f"going on after update {progress.step:,} (epoch {progress.epoch + 1}, batch "
+                                f"{progress.batch + 1})")
         return State(progress, tensors)
 
     def _stream(self, epoch: int, batch: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
@@ -236,7 +246,8 @@ class _Training:
             number = following.epoch
 
     def _evaluate(self, model: Model) -> Score:  # noqa: ARG002 - the predictors hold it
-        values, self.scores = [], {}
+        values, named, examples, self.scores = [], [], [], {}
+        several = len(self.config.tasks) > 1
         for name, task in self.config.tasks.items():
             made = self.predictors[name]
             search = None
@@ -245,7 +256,11 @@ class _Training:
             result = evaluate(made, self.data.dev[name], search=search)
             values.append(result.value)
             self.scores[name] = result.scores
-        return Score(sum(values) / len(values), self.scores)
+            named.append(f"{name} {result.metric} {result.value:.2f}" if several else result.metric)
+            chosen = choose(len(self.data.dev[name]), self.config.training.show_examples, self.config.seed)
+            examples += show(name if several else "", task, [self.data.dev[name][index] for index in chosen],
+                             [result.predictions[index] for index in chosen])
+        return Score(sum(values) / len(values), self.scores, ", ".join(named), tuple(examples))
 
     def _save(self, state: State, weights: dict[str, torch.Tensor] | None) -> None:
         progress = asdict(state.progress)

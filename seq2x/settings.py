@@ -155,6 +155,14 @@ class RunConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _a_target_has_a_task(self) -> RunConfig:
+        if self.target_text is not None and not any(task.kind == "translate" for task in self.tasks.values()):
+            kinds = ", ".join(f"{name} ({task.kind})" for name, task in self.tasks.items())
+            raise ValueError(f"target_text is for translation, and none of the tasks translates: found {kinds}; "
+                             "leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _positions_suffice(self) -> RunConfig:
         if isinstance(self.encoder, TransformerEncoderConfig) and self.encoder.positions == "learned":
             for name, task in self.tasks.items():

@@ -21,7 +21,8 @@ LIBRARY = ROOT / "seq2x"
 LEAVES = {"errors", "version", "config", "batch"}
 CORE = {"encoders", "heads", "model", "search"}
 TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "checkpoint", "predictors",
-                       "evaluation", "card", "corpus", "overview", "start", "run", "reports", "integrations", "api"}
+                       "evaluation", "card", "corpus", "machine", "overview", "start", "run", "samples", "reports",
+                       "integrations", "api"}
 
 # A room, and the rooms (or single modules) that it may import; its own modules always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -45,7 +46,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": LEAVES | {"text", "data", "heads", "search", "settings", "metrics", "predictors"},
     "card": LEAVES | {"data", "settings", "metrics", "training"},
     "corpus": LEAVES | {"text", "data", "settings", "checkpoint"},
-    "overview": LEAVES | {"text", "model", "settings", "corpus"},
+    "machine": set(),
+    "overview": LEAVES | {"text", "data", "model", "settings", "corpus"},
+    "samples": LEAVES | {"text", "settings"},
     "start": LEAVES | {"text", "heads", "model", "nn.embeddings", "settings", "checkpoint"},
     "run": TOP - {"run", "reports", "integrations", "api"},
     "reports": TOP - {"integrations", "api"},
@@ -62,7 +65,7 @@ ONLY_FROM = {"cli": {"__main__"}, "integrations": {"cli"}, "reports": {"cli"}}
 UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 
 # What a line may do only in these rooms or modules.
-OPENS_FILES = {"config", "data", "text", "checkpoint", "corpus", "start", "run", "reports", "cli",
+OPENS_FILES = {"config", "data", "text", "checkpoint", "corpus", "machine", "start", "run", "reports", "cli",
                "encoders.pretrained", "integrations"}
 READS_COMMANDS = {"cli", "__main__"}
 COMPUTES_WITH_TENSORS = {"nn", "encoders", "heads", "model", "ensemble", "search", "training", "predictors"}

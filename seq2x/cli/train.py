@@ -11,6 +11,7 @@ from seq2x.cli.options import positive
 
 if TYPE_CHECKING:
     from seq2x.settings import RunConfig
+    from seq2x.training.fit import Progress
 
 HELP = "train what a configuration describes"
 ABOUT = """\
@@ -22,6 +23,8 @@ examples:
   seq2x train ner.toml --out runs/ner-wide --set encoder.hidden=300
   seq2x train ner.toml --set encoder.cell=gru --set training.max_epochs=5 --max-minutes 10
   seq2x train ner.toml --resume"""
+
+_OUTPUTS = {"tag": "tagged.conll", "classify": "labels.tsv", "translate": "out.txt"}
 
 
 def add(parser: ArgumentParser) -> None:
@@ -42,7 +45,7 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train, showing it; 130 where Ctrl-C ended it."""
     from seq2x import config as settings_file
-    from seq2x.reports.console import ConsoleDisplay, clock
+    from seq2x.reports.console import ConsoleDisplay
     from seq2x.run import train
     from seq2x.settings import RunConfig
 
@@ -54,25 +57,46 @@ def run(arguments: Namespace) -> int:
     with ConsoleDisplay(config.training, unit=_unit(config), quiet=arguments.quiet) as display:
         trained = train(config, out, resume=arguments.resume, overwrite=arguments.overwrite, display=display,
                         say=display.say)
-    progress = trained.progress
-    best = "no evaluation yet"
-    if progress.best is not None:
-        best = f"best dev score {progress.best:.2f} at update {progress.best_step:,}"
-    print(f"{out}: {progress.step:,} updates in {clock(progress.seconds)}; ended by {progress.done}; {best}")
-    if progress.done == "interrupted":
-        print(f"all is saved; to go on:\n  {_again(arguments)}")
-        return 130
-    _next(config, out)
-    return 0
+    interrupted = trained.progress.done == "interrupted"
+    rows = [("best", _best(out, trained.progress)), ("ended", _ended(trained.progress))]
+    rows += [("go on", _again(arguments))] if interrupted else _next(config, out)
+    for number, (label, text) in enumerate(rows):
+        print(f"{label if not number or rows[number - 1][0] != label else '':<12}{text}")
+    return 130 if interrupted else 0
 
 
-def _next(config: RunConfig, out: Path) -> None:
-    """What can be done with the run now."""
-    quoted = shlex.quote(str(out))
-    print(f"next:\n  seq2x evaluate {quoted} [FILES]")
+def _best(out: Path, progress: Progress) -> str:
+    if progress.best is None:
+        return f"{out}: no evaluation yet, so no model yet"
+    return f"{out}: dev score {progress.best:.2f} after update {progress.best_step:,}"
+
+
+def _ended(progress: Progress) -> str:
+    from seq2x.reports.console import clock
+
+    why = "Ctrl-C; all is saved" if progress.done == "interrupted" else progress.done
+    return f"{why}; {progress.step:,} update{'s' if progress.step != 1 else ''} in {clock(progress.seconds)}"
+
+
+def _next(config: RunConfig, out: Path) -> list[tuple[str, str]]:
+    """What can be done with the run now: commands to copy."""
+    run = shlex.quote(str(out))
     several = len(config.tasks) > 1
+    commands = []
     for name, task in config.tasks.items():
-        print(f"  seq2x {task.kind} {quoted}{f' --task {name}' if several else ''} < in > out")
+        chosen = f" --task {name}" if several else ""
+        commands.append(f"seq2x evaluate {run} {shlex.join(_test_files(task.train))}{chosen}")
+        commands.append(f"seq2x {task.kind} {run}{chosen} -i in.txt -o {_OUTPUTS[task.kind]}")
+    return [("next", command) for command in commands]
+
+
+def _test_files(train: str | tuple[str, str]) -> list[str]:
+    """The test data beside the training data, where there are any of that name; else names to be filled in."""
+    files = [Path(file) for file in ((train,) if isinstance(train, str) else train)]
+    beside = [file.with_name(file.name.replace("train", "test")) for file in files]
+    if all(found != file and found.is_file() for found, file in zip(beside, files, strict=True)):
+        return [str(file) for file in beside]
+    return [f"test{''.join(file.suffixes)}" for file in files]
 
 
 def _unit(config: RunConfig) -> str:

@@ -138,12 +138,22 @@ class PairDataset:
                 if self._target is not None:
                     self._target.add(example.target or "", right)
                 self.examples.append(example)
-        self.report, self.lengths = gate.close(len(examples)), self._source.lengths
+        self.report, self.lengths = gate.close(len(examples)), self.source_lengths
         if self._target is not None:
             self.lengths = list(map(max, self.lengths, self._target.lengths))
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def source_lengths(self) -> list[int]:
+        """Tokens of each source, its end symbol among them."""
+        return self._source.lengths
+
+    @property
+    def target_lengths(self) -> list[int]:
+        """Tokens of each target as an output has them: its end symbol is one, its beginning is none."""
+        return [] if self._target is None else [length - 1 for length in self._target.lengths]
 
     def batch(self, indices: Sequence[int], epoch: int | None) -> Batch:
         """Return source tokens and target tokens; see :class:`Dataset`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -42,13 +44,16 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -
 def test_a_training_tells_what_it_reads_and_leaves(own: Path, call: Call) -> None:
     code, output, errors = call(["train", "classify.toml", *QUICK])
     assert code == 0
-    assert "80 examples of train from train.tsv" in errors
-    assert "15 examples of dev from dev.tsv" in errors
+    assert "data        train        80 examples   train.tsv\n" in errors
+    assert "            dev          15 examples   dev.tsv\n" in errors
     assert "epoch 2/2  update" in errors
     assert "\r" not in errors  # no terminal, no moving line
-    assert output.startswith("runs/classify: ")
-    assert "ended by 2 epochs; best dev score" in output
-    assert "seq2x classify runs/classify < in > out" in output
+    best, ended, evaluate, classify, end = output.split("\n")
+    assert best.startswith("best        runs/classify: dev score ")
+    assert ended.startswith("ended       2 epochs; ")
+    assert evaluate == "next        seq2x evaluate runs/classify test.tsv"
+    assert classify == "            seq2x classify runs/classify -i in.txt -o labels.tsv"
+    assert end == ""
     card = (own / "runs/classify/README.md").read_text(encoding="utf-8")
     assert "| classify | train | `train.tsv` | 80 |" in card
 
@@ -56,7 +61,7 @@ def test_a_training_tells_what_it_reads_and_leaves(own: Path, call: Call) -> Non
 def test_a_quiet_training_says_the_result_only(own: Path, call: Call) -> None:
     code, output, errors = call(["train", "classify.toml", "--quiet", "--out", "here", *QUICK])
     assert (code, errors) == (0, "")
-    assert output.startswith("here: ")
+    assert output.startswith("best        here: ")
     assert (own / "here" / "weights.safetensors").is_file()
 
 
@@ -67,7 +72,7 @@ def test_an_older_run_stays_unless_it_may_go(call: Call, fails: Fails) -> None:
     assert call(["train", "classify.toml", "--overwrite", *QUICK])[0] == 0
     code, output, _ = call(["train", "classify.toml", "--resume", *QUICK, "--set", "training.max_epochs=3"])
     assert code == 0
-    assert "ended by 3 epochs" in output
+    assert "ended       3 epochs" in output
     assert "other settings: encoder.maps was 4, now 5" in fails(
         ["train", "classify.toml", "--resume", *QUICK, "--set", "encoder.maps=5"], log=True)
 
@@ -75,8 +80,7 @@ def test_an_older_run_stays_unless_it_may_go(call: Call, fails: Fails) -> None:
 def test_minutes_are_a_limit(own: Path, call: Call) -> None:
     code, output, _ = call(["train", "classify.toml", *QUICK, "--max-minutes", "1e-05"])
     assert code == 0
-    assert ": 1 updates in 0:0" in output
-    assert "ended by 1e-05 minutes" in output
+    assert "ended       1e-05 minutes; 1 update in 0:0" in output
     assert checkpoint.read_config(own / "runs/classify").training.max_minutes == 1e-05
 
 
@@ -88,12 +92,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(call: Call, monkeypatch: pytest.Monk
     assert code == 130
     assert "Traceback" not in errors
     assert "3 updates" in output
-    again = output.strip("\n").split("\n")[-1].strip()
+    assert "ended       Ctrl-C; all is saved; 3 updates in 0:0" in output
+    again = output.strip("\n").split("\n")[-1].removeprefix("go on       ")
     assert again == "seq2x train classify.toml --set encoder.maps=4 --set training.max_epochs=2 --resume"
     code, output, errors = call(again.split()[1:])
     assert code == 0
     assert "going on after update 3" in errors
-    assert "ended by 2 epochs" in output
+    assert "ended       2 epochs" in output
 
 
 @pytest.mark.usefixtures("own")
@@ -161,7 +166,9 @@ def test_a_run_of_two_tasks(data: Path, call: Call, fails: Fails) -> None:
     code, output, errors = call(["train", "two.toml"])
     assert code == 0
     assert "names loss" in errors
-    assert "seq2x tag runs/two --task names < in > out" in output
+    assert "seq2x evaluate runs/two test.conll --task names\n" in output
+    assert "seq2x tag runs/two --task names -i in.txt -o tagged.conll\n" in output
+    assert re.search(r"dev \d+\.\d\d \(names f1 \d+\.\d\d, verbs accuracy \d+\.\d\d\)", errors)
     code, output, _ = call(["evaluate", "runs/two"])
     assert code == 0
     assert "names (tag)" in output
@@ -172,3 +179,39 @@ def test_a_run_of_two_tasks(data: Path, call: Call, fails: Fails) -> None:
     assert "found 2 files, expected one" in fails(["evaluate", "runs/two", "a", "b", "--task", "verbs"])
     assert "no task 'name'; did you mean 'names'?" in fails(["tag", "runs/two", "--task", "name"])
     assert call(["tag", "runs/two", "--task", "names"], b"Ann went .\n")[0] == 0
+
+
+@pytest.mark.usefixtures("own")
+def test_next_is_the_test_data_that_are_there(own: Path, call: Call) -> None:
+    shutil.copy(own / "dev.tsv", own / "test.tsv")
+    _, output, _ = call(["train", "classify.toml", *QUICK, "--set", f'tasks.classify.train="{own}/train.tsv"'])
+    command = next(line for line in output.split("\n") if line.startswith("next"))
+    assert command == f"next        seq2x evaluate runs/classify {own}/test.tsv"
+    assert call(shlex.split(command)[2:])[0] == 0
+
+
+@pytest.mark.usefixtures("own")
+def test_examples_are_always_the_same_ones(call: Call) -> None:
+    def shown(*more: str) -> list[list[str]]:
+        _, _, errors = call(["train", "classify.toml", "--overwrite", *QUICK, *more])
+        evaluations = errors.split("  after 0:0")[1:]
+        assert len(evaluations) == 2
+        return [re.findall(r"^    (?:right|wrong) .*: (.*)$", part, re.MULTILINE) for part in evaluations]
+
+    first, = set(map(tuple, shown()))
+    assert len(first) == 2
+    assert set(map(tuple, shown("--set", "optimiser.rate=0.1"))) == {first}
+    assert shown("--set", "training.show_examples=0") == [[], []]
+
+
+def test_a_target_without_a_translation_is_a_mistake(own: Path, fails: Fails) -> None:
+    message = fails(["train", "classify.toml", "--set", "target_text.kind=words"])
+    assert "target_text is for translation, and none of the tasks translates: found classify (classify)" in message
+    assert not (own / "runs").exists()
+
+
+def test_dev_examples_that_were_trained_on_are_warned_of(own: Path, call: Call) -> None:
+    train = (own / "train.tsv").read_text(encoding="utf-8").split("\n")
+    (own / "dev.tsv").write_text("\n".join([*train[:3], "gone\tNobody went to Turku .", ""]), encoding="utf-8")
+    _, _, errors = call(["train", "classify.toml", *QUICK])
+    assert "warning     3 of 4 dev examples of classify stand in its training data too, word for word" in errors
