@@ -6,6 +6,7 @@
       weights.safetensors   the best weights; tensors only
       resume/               everything that going on needs; may be deleted
       metrics.jsonl         one line an evaluation
+      tensorboard/          curves, where TensorBoard is installed; may be deleted
       README.md             the model card
 """
 

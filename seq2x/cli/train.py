@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from seq2x.cli.options import positive
 
 if TYPE_CHECKING:
     from seq2x.settings import RunConfig
-    from seq2x.training.fit import Progress
+    from seq2x.training.fit import Display, Progress
 
 HELP = "train what a configuration describes"
 ABOUT = """\
@@ -46,6 +47,7 @@ def run(arguments: Namespace) -> int:
     """Train, showing it; 130 where Ctrl-C ended it."""
     from seq2x import config as settings_file
     from seq2x.reports.console import ConsoleDisplay
+    from seq2x.reports.tensorboard import TensorBoard, installed
     from seq2x.run import train
     from seq2x.settings import RunConfig
 
@@ -54,9 +56,13 @@ def run(arguments: Namespace) -> int:
     if arguments.max_minutes is not None:
         overrides.append(f"training.max_minutes={arguments.max_minutes!r}")
     config = settings_file.read(RunConfig, arguments.config, overrides)
-    with ConsoleDisplay(config.training, unit=_unit(config), quiet=arguments.quiet) as display:
+    with ExitStack() as stack:
+        console = ConsoleDisplay(config.training, unit=_unit(config), quiet=arguments.quiet)
+        display: Display = stack.enter_context(console)
+        if installed():
+            display = stack.enter_context(TensorBoard(display, out / "tensorboard", unit=_unit(config)))
         trained = train(config, out, resume=arguments.resume, overwrite=arguments.overwrite, display=display,
-                        say=display.say)
+                        say=console.say)
     interrupted = trained.progress.done == "interrupted"
     rows = [("best", _best(out, trained.progress)), ("ended", _ended(trained.progress))]
     rows += [("go on", _again(arguments))] if interrupted else _next(config, out)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from seq2x import checkpoint
+from seq2x.reports import tensorboard
 from seq2x.reports.console import ConsoleDisplay
 from seq2x.training.fit import Update
 
@@ -215,3 +216,13 @@ def test_dev_examples_that_were_trained_on_are_warned_of(own: Path, call: Call) 
     (own / "dev.tsv").write_text("\n".join([*train[:3], "gone\tNobody went to Turku .", ""]), encoding="utf-8")
     _, _, errors = call(["train", "classify.toml", *QUICK])
     assert "warning     3 of 4 dev examples of classify stand in its training data too, word for word" in errors
+
+
+def test_curves_are_drawn_where_tensorboard_is_installed(
+    own: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(["train", "classify.toml", "--quiet", *QUICK])[0] == 0
+    assert list((own / "runs/classify/tensorboard").glob("events.out.tfevents.*"))
+    monkeypatch.setattr(tensorboard, "find_spec", lambda _: None)
+    assert call(["train", "classify.toml", "--quiet", "--overwrite", *QUICK])[0] == 0
+    assert not (own / "runs/classify/tensorboard").exists()
