@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from seq2x.cli.options import positive
 
 if TYPE_CHECKING:
-    from seq2x.settings import RunConfig
+    from seq2x.settings import RunConfig, TaskConfig
     from seq2x.training.fit import Display, Progress
 
 HELP = "train what a configuration describes"
@@ -91,14 +91,16 @@ def _next(config: RunConfig, out: Path) -> list[tuple[str, str]]:
     commands = []
     for name, task in config.tasks.items():
         chosen = f" --task {name}" if several else ""
-        commands.append(f"seq2x evaluate {run} {shlex.join(_test_files(task.train))}{chosen}")
+        commands.append(f"seq2x evaluate {run} {shlex.join(_test_files(task))}{chosen}")
         commands.append(f"seq2x {task.kind} {run}{chosen} -i in.txt -o {_OUTPUTS[task.kind]}")
     return [("next", command) for command in commands]
 
 
-def _test_files(train: str | tuple[str, str]) -> list[str]:
+def _test_files(task: TaskConfig) -> list[str]:
     """The test data beside the training data, where there are any of that name; else names to be filled in."""
-    files = [Path(file) for file in ((train,) if isinstance(train, str) else train)]
+    from seq2x.corpus import shards
+
+    files = [Path(file) for file in shards(task, task.train)[0]]
     beside = [file.with_name(file.name.replace("train", "test")) for file in files]
     if all(found != file and found.is_file() for found, file in zip(beside, files, strict=True)):
         return [str(file) for file in beside]
