@@ -64,6 +64,45 @@ def as_published(downloads: Mapping[str, Path]) -> dict[str, bytes]:
             for name, path in downloads.items()}
 
 
+def packed(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """The same content, each file as NAME.gz."""
+    return {f"{name}.gz": path.read_bytes() for name, path in downloads.items()}
+
+
+def sentences_in_columns(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """Each file as NAME.gz, one empty line between sentences: upstream some such lines hold a TAB, some come twice."""
+    out = {}
+    for name, path in downloads.items():
+        text = _lines(path.read_bytes()).decode("utf-8")
+        sentences = [sentence for part in text.split("\n\n") if (sentence := part.strip("\n"))]
+        out[f"{name}.gz"] = ("\n\n".join(sentences) + "\n").encode()
+    return out
+
+
+def slots_and_intents(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """Words, slots and intents in three aligned files a split, as `word TAB slot` columns and as `intent TAB text`."""
+    out = {}
+    for split in ("train", "dev", "test"):
+        texts, slots, intents = (_rows(downloads[f"{split}.{part}"]) for part in ("in", "out", "label"))
+        if not len(texts) == len(slots) == len(intents):
+            raise ToolError(f"{split}: found {len(texts):,} texts, {len(slots):,} rows of slots and {len(intents):,} "
+                            "intents, expected as many of each")
+        sentences, labelled = [], []
+        for number, (text, tags, intent) in enumerate(zip(texts, slots, intents, strict=True), start=1):
+            pairs = list(zip(text.split(), tags.split(), strict=False))
+            if len(text.split()) != len(tags.split()):
+                raise ToolError(f"{split}, line {number}: found {text!r} and {tags!r}, expected a slot for each word")
+            sentences.append("".join(f"{word}\t{tag}\n" for word, tag in pairs))
+            labelled.append(f"{intent}\t{' '.join(text.split())}\n")
+        out[f"{split}.slots.conll.gz"] = "\n".join(sentences).encode()
+        out[f"{split}.intents.tsv.gz"] = "".join(labelled).encode()
+    return out
+
+
+def _rows(path: Path) -> list[str]:
+    return _lines(path.read_bytes()).decode("utf-8").removesuffix("\n").split("\n")
+
+
 def _lines(content: bytes, encoding: str = "utf-8") -> bytes:
     text = content.decode(encoding).replace("\r\n", "\n")
     return "\n".join(line.rstrip(" \t") for line in text.split("\n")).encode("utf-8")
@@ -87,6 +126,11 @@ MULTI30K = {
     "val.fr.gz": "5304e444d842e962b2dda4d816b70b22a1765b15401642b7ca37a67477e708dc",
 }
 
+NCBI = "https://raw.githubusercontent.com/spyysalo/ncbi-disease/5a266c6fc76fb2b5184cfa397ff0a5ecdb133aec/conll"
+EWT = "https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/15d613d8447b3478787d4c278730a1e48a945efb"
+WNUT = "https://raw.githubusercontent.com/leondz/emerging_entities_17/e52a2d2a71ac1a051ca2d532eef28653c5c02603"
+SNIPS = "https://raw.githubusercontent.com/MiuLab/SlotGated-SLU/61f0307c729b1fad479ef1de94aa5ac5dee601b0/data/snips"
+
 SETS: Mapping[str, DataSet] = {
     "conll2000": DataSet(
         "CoNLL-2000 chunking, English",
@@ -96,6 +140,56 @@ SETS: Mapping[str, DataSet] = {
         {
             "train.txt.gz": "82033cd7a72b209923a98007793e8f9de3abc1c8b79d646c50648eb949b87cea",
             "test.txt.gz": "73b7b1e565fa75a1e22fe52ecdf41b6624d6f59dacb591d44252bf4d692b1628",
+        },
+    ),
+    "ncbi-disease": DataSet(
+        "NCBI disease mentions, English abstracts",
+        "public domain notice (a work of the US Government)",
+        {"train.tsv": f"{NCBI}/train.tsv", "dev.tsv": f"{NCBI}/devel.tsv", "test.tsv": f"{NCBI}/test.tsv"},
+        packed,
+        {
+            "train.tsv.gz": "5f87b0de649eccff21e6d6e49e304aace808056ecae55225ea31602192517be9",
+            "dev.tsv.gz": "b4e1e7efcc2a35047bf2f3d281648357470e674f555d4a26a0049ac37d59cc61",
+            "test.tsv.gz": "8f088ce45dc4746592188f9e69de3d89d87f3bb8f0ed8c4a287d018123fa148d",
+        },
+    ),
+    "ud-english-ewt": DataSet(
+        "Universal Dependencies, English Web Treebank",
+        "annotations CC BY-SA 4.0; the texts are partly their authors'",
+        {name: f"{EWT}/{name}" for name in (f"en_ewt-ud-{split}.conllu" for split in ("train", "dev", "test"))},
+        packed,
+        {
+            "en_ewt-ud-train.conllu.gz": "3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b",
+            "en_ewt-ud-dev.conllu.gz": "531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6",
+            "en_ewt-ud-test.conllu.gz": "e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd",
+        },
+    ),
+    "wnut17": DataSet(
+        "WNUT-17 emerging entities, English social media",
+        "CC BY 4.0",
+        {"train.conll": f"{WNUT}/wnut17train.conll", "dev.conll": f"{WNUT}/emerging.dev.conll",
+         "test.conll": f"{WNUT}/emerging.test.annotated"},
+        sentences_in_columns,
+        {
+            "train.conll.gz": "1cf455647d19303423e31976257ef6a9e7f0afcec770a2060c07f8774ff2f4cf",
+            "dev.conll.gz": "86e01441aae63150f076c3bcb0230506e0f967072b62a337f0451d4be9c4bf92",
+            "test.conll.gz": "f5bdf528f9bdba164b101b463acd164e35db4f4f6c57d7d6cc3b4b7c6ef84a20",
+        },
+    ),
+    "snips": DataSet(
+        "SNIPS voice commands: slots and intents, English",
+        "CC0 1.0",
+        {f"{split}.{part}": f"{SNIPS}/{folder}/{file}"
+         for split, folder in (("train", "train"), ("dev", "valid"), ("test", "test"))
+         for part, file in (("in", "seq.in"), ("out", "seq.out"), ("label", "label"))},
+        slots_and_intents,
+        {
+            "train.slots.conll.gz": "919f15231ecbac6a8dc12f6ddaeb2f3286c7dc115d4b49671c94cd348d0b336e",
+            "train.intents.tsv.gz": "6de2d1cf79eeadf7ad8114b5762d4aad58dd48d2c160ff14e1f75772afdfb2b9",
+            "dev.slots.conll.gz": "d2c51461a1c4b95161c384727143bc79f8de56618eff0f18cec76ec7be4d9072",
+            "dev.intents.tsv.gz": "9b537e3abd35127c8b5b7091669ec0182b35d0caf046d09323996a99844906b4",
+            "test.slots.conll.gz": "abb1c69d2c69dbc70fe8b9f5ccd94cffd8e004f2a99bd3d7548b3e1030b05a75",
+            "test.intents.tsv.gz": "3e9d1b1443b3d6fffcc25b6c322b702b063edc24abba54cf4a63e42f5ad422ef",
         },
     ),
     "trec": DataSet(

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import _datasets
 import pytest
-from _datasets import SETS, DataSet, as_published, get, labelled_questions, members_of_zip, state
+from _datasets import (
+    SETS,
+    DataSet,
+    as_published,
+    get,
+    labelled_questions,
+    members_of_zip,
+    packed,
+    sentences_in_columns,
+    slots_and_intents,
+    state,
+)
 from _environment import ToolError, main
 from _files import write_bytes
 
@@ -63,11 +74,44 @@ def test_files_as_published_are_packed_again(tmp_path: Path) -> None:
     assert found == {"train.en.gz": b"A dog .\n", "plain.txt": b"A cat .\n"}
 
 
+def test_plain_files_are_packed(tmp_path: Path) -> None:
+    (tmp_path / "devel.tsv").write_bytes(b"fever\tB-Disease\n\n")
+    assert packed({"dev.tsv": tmp_path / "devel.tsv"}) == {"dev.tsv.gz": b"fever\tB-Disease\n\n"}
+
+
+def test_sentences_are_one_empty_line_apart(tmp_path: Path) -> None:
+    (tmp_path / "dev.conll").write_bytes(b"Ann\tB-person\n\t\n\nsings\tO\r\n.\tO\n\n\n")
+    found = sentences_in_columns({"dev.conll": tmp_path / "dev.conll"})
+    assert found == {"dev.conll.gz": b"Ann\tB-person\n\nsings\tO\n.\tO\n"}
+
+
+def spoken(folder: Path, slots: str = "O B-artist \nO O\n", intents: str = "Play\nStop\n") -> dict[str, Path]:
+    parts = {"in": "play  abba \nstop it\n", "out": slots, "label": intents}
+    for split in ("train", "dev", "test"):
+        for part, text in parts.items():
+            (folder / f"{split}.{part}").write_text(text, encoding="utf-8")
+    return {path.name: path for path in folder.iterdir()}
+
+
+def test_slots_and_intents(tmp_path: Path) -> None:
+    found = slots_and_intents(spoken(tmp_path))
+    assert len(found) == 6
+    assert found["dev.slots.conll.gz"] == b"play\tO\nabba\tB-artist\n\nstop\tO\nit\tO\n"
+    assert found["test.intents.tsv.gz"] == b"Play\tplay abba\nStop\tstop it\n"
+
+
+def test_slots_and_intents_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match=r"train, line 2: found 'stop it' and 'O', expected a slot for each word"):
+        slots_and_intents(spoken(tmp_path, slots="O B-artist\nO\n"))
+    with pytest.raises(ToolError, match="train: found 2 texts, 2 rows of slots and 1 intents"):
+        slots_and_intents(spoken(tmp_path, intents="Play\n"))
+
+
 def test_every_set_is_pinned() -> None:
-    assert {"conll2000", "trec", "multi30k"} <= set(SETS)
+    assert {"conll2000", "trec", "multi30k", "ncbi-disease", "ud-english-ewt", "wnut17", "snips"} <= set(SETS)
     for data_set in SETS.values():
         assert all(len(sha256) == 64 for sha256 in data_set.files.values())
-        assert all(url.startswith("https://") and url.endswith(name) for name, url in data_set.urls.items())
+        assert all(url.startswith("https://") for url in data_set.urls.values())
         assert data_set.licence
 
 
