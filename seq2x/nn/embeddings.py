@@ -16,6 +16,9 @@ from seq2x.config import Config
 from seq2x.nn.convolution import Windows
 from seq2x.nn.dropout import WordDropout
 
+SHORT = 12
+"""Characters of a word that counts as short; nine of ten do."""
+
 
 class CharacterConfig(Config):
     """A convolution over the characters of a word, max-pooled (Ma & Hovy 2016; several widths: Kim et al. 2016)."""
@@ -52,7 +55,7 @@ class CharacterConvolution(nn.Module):
         mask = characters > 0
         embedded = self.dropout(self.table(characters))  # [N, C, width]
         maps = torch.cat([window(embedded, mask) for window in self.windows], dim=-1)  # [N, C, D]
-        return maps.relu().masked_fill(~mask[..., None], 0.0).amax(1)
+        return maps.masked_fill(~mask[..., None], torch.finfo(maps.dtype).min).amax(1).relu()
 
 
 class Embedding(nn.Module):
@@ -86,8 +89,16 @@ class Embedding(nn.Module):
         """Encode each distinct word once: [B, T, C] -> [B, T, D]."""
         batch, length, size = characters.shape
         distinct, index = torch.unique(characters.view(-1, size), dim=0, return_inverse=True)
-        extra = -len(distinct) % ROW_MULTIPLE
-        if extra:  # rows of a product come in multiples of 8: see seq2x.batch
-            distinct = torch.cat([distinct, distinct[:1].expand(extra, -1)])
-        spelt: Tensor = spelling(distinct)
-        return spelt[index].view(batch, length, -1)
+        long = distinct[:, SHORT:].any(1)  # one long word must not pad all others to its length
+        if long.all() or not long.any():
+            return _in_rows(spelling, distinct)[index].view(batch, length, -1)
+        parts = [_in_rows(spelling, distinct[~long][:, :SHORT]), _in_rows(spelling, distinct[long])]
+        place = torch.argsort(torch.argsort(long, stable=True))  # of each distinct word among the parts
+        return torch.cat(parts)[place[index]].view(batch, length, -1)
+
+
+def _in_rows(spelling: nn.Module, words: Tensor) -> Tensor:
+    """Spell words [N, C], their rows padded to a multiple of 8: see :data:`seq2x.batch.ROW_MULTIPLE`."""
+    extra = -len(words) % ROW_MULTIPLE
+    spelt: Tensor = spelling(torch.cat([words, words[:1].expand(extra, -1)]) if extra else words)
+    return spelt[: len(words)]

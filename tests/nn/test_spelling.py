@@ -1,0 +1,63 @@
+"""Words spelt by their characters: what a word becomes depends on nothing around it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from seq2x.batch import Tokens, pad
+from seq2x.nn.embeddings import SHORT, CharacterConfig, Embedding, EmbeddingConfig
+
+SIZE = 40
+LENGTHS = (3, SHORT, SHORT + 1, 1, 3 * SHORT, 5, 2)
+
+
+def embedding() -> Embedding:
+    torch.manual_seed(0)
+    characters = CharacterConfig(width=6, maps=5, windows=(2, 3))
+    return Embedding(EmbeddingConfig(width=4, characters=characters), 9, SIZE).eval()
+
+
+def sentence(lengths: tuple[int, ...]) -> Tokens:
+    """One sentence of words of these lengths; the same length is the same word."""
+    words = [torch.arange(length) % (SIZE - 4) + 4 for length in lengths]
+    characters = pad(words)[None]
+    ids = torch.ones(characters.shape[:2], dtype=torch.long)
+    return Tokens(ids, ids > 0, characters)
+
+
+def spelt(lengths: tuple[int, ...]) -> Tensor:
+    with torch.no_grad():
+        return embedding()(sentence(lengths))[0]
+
+
+def test_long_words_do_not_change_short_ones_nor_short_ones_them() -> None:
+    together = spelt(LENGTHS)
+    for place, length in enumerate(LENGTHS):
+        assert torch.equal(together[place], spelt((length,))[0])
+
+
+def test_words_stay_in_their_places() -> None:
+    order = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(1)).tolist()
+    assert torch.equal(spelt(tuple(LENGTHS[place] for place in order)), spelt(LENGTHS)[order])
+
+
+def test_a_word_is_the_best_of_each_map_over_its_characters() -> None:
+    made, tokens = embedding(), sentence((7,))
+    assert made.spelling is not None
+    characters = tokens.characters
+    assert characters is not None
+    letters = made.spelling.table(characters[0])
+    maps = torch.cat([window(letters, characters[0] > 0) for window in made.spelling.windows], dim=-1)
+    assert torch.allclose(made(tokens)[0, 0, 4:], maps[0].amax(0).clamp(min=0), atol=1e-6)
+
+
+def test_gradients_reach_the_characters_of_long_and_short_words() -> None:
+    made = embedding().train()
+    made(sentence(LENGTHS)).sum().backward()
+    assert made.spelling is not None
+    gradient = made.spelling.table.weight.grad
+    assert gradient is not None
+    assert gradient[4 : 4 + SHORT].any()
+    assert gradient[4 + SHORT :].any()
+    assert not gradient[0].any()
