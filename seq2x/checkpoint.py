@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -34,6 +35,10 @@ from seq2x.text import Processor, Vocabulary
 
 CONFIG, WEIGHTS, METRICS, CARD = "config.toml", "weights.safetensors", "metrics.jsonl", "README.md"
 STATE, LOCK = "resume/state.safetensors", ".lock"
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What the system says of a disk that is full, and of a directory that is not to be written."""
+UNHARMED = "what stood there before is unharmed; "
 FORMAT = "1"
 """Of the run directory; grows when a reader of today could not read what is written."""
 
@@ -41,8 +46,10 @@ FORMAT = "1"
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Keep other trainings out of ``directory`` (made if need be) meanwhile; RunError where one is in it already."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / LOCK).open("w") as file:
+    with _writing(directory / LOCK):
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / LOCK).open("w")
+    with file:
         try:
             portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.LockException:
@@ -64,11 +71,12 @@ def is_empty(directory: Path) -> bool:
 
 def clear(directory: Path) -> None:
     """Delete everything in a directory, its lock apart."""
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != LOCK:
-            entry.unlink()
+    with _writing(directory):
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK:
+                entry.unlink()
 
 
 class Loaded(NamedTuple):
@@ -105,9 +113,10 @@ def read_config(directory: Path) -> RunConfig:
 
 def save_text(directory: Path, source: Processor, target: Processor | None) -> None:
     """Write the text processors; a joint one once."""
-    source.save(directory, "source")
-    if target is not None and target is not source:
-        target.save(directory, "target")
+    with _writing(directory):
+        source.save(directory, "source")
+        if target is not None and target is not source:
+            target.save(directory, "target")
 
 
 def save_run(directory: Path, loaded: Loaded, card: str) -> None:
@@ -129,8 +138,9 @@ def load_text(directory: Path, config: RunConfig) -> tuple[Processor, Processor 
 
 def save_labels(directory: Path, labels: Mapping[str, Vocabulary]) -> None:
     """Write labels.TASK.txt of each task."""
-    for task, entries in labels.items():
-        entries.save(directory / f"labels.{task}.txt")
+    with _writing(directory):
+        for task, entries in labels.items():
+            entries.save(directory / f"labels.{task}.txt")
 
 
 def load_labels(directory: Path, config: RunConfig) -> dict[str, Vocabulary]:
@@ -179,9 +189,16 @@ def load_state(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
 
 
 def append_metrics(directory: Path, record: Mapping[str, Any]) -> None:
-    """Add one line to metrics.jsonl."""
-    with (directory / METRICS).open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    """Add one line to metrics.jsonl; where that fails, the lines before stay as they are."""
+    line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8")
+    with _writing(directory / METRICS, UNHARMED), (directory / METRICS).open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while line:  # of what a disk has room for, a write does no more
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
@@ -209,16 +226,32 @@ def _save(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -
 
 
 def _replace(path: Path, produce: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
+    with _writing(path, UNHARMED):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            produce(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # it would fill the disk
+            raise
+
+
+@contextmanager
+def _writing(path: Path, state: str = "") -> Iterator[None]:
+    """Turn what the system says into a RunError that names the place, its ``state``, and what to do."""
     try:
-        produce(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error}; what stood there before is unharmed") from error
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        advice = "choose another --out"
+        if error.errno in FULL:
+            advice = "make room, then go on with --resume"
+        elif error.errno in CLOSED:
+            advice = "make it writable, then go on with --resume; or choose another --out"
+        raise RunError(f"{path}: cannot be written: {what}; {state}{advice}") from error
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from contracts.pieces import build
+from safetensors.torch import load_file
+from tiny_data import quiet, settings, write_files
 
 from seq2x import checkpoint
 from seq2x.errors import RunError
+from seq2x.run import train
+from seq2x.text import Vocabulary
 
 
 @pytest.fixture
@@ -42,17 +50,77 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
         checkpoint.load_weights(build("recurrent", "classify last"), tmp_path / "weights.safetensors")
 
 
-def test_a_save_that_fails_leaves_what_stood_there(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+FULL = OSError(errno.ENOSPC, "No space left on device")
+CLOSED = OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize(("error", "advice"), [
+    (FULL, "No space left on device; what stood there before is unharmed; make room, then go on with --resume"),
+    (CLOSED, "Read-only file system; what stood there before is unharmed; make it writable, then go on with --resume"),
+])
+def test_a_save_that_fails_leaves_what_stood_there(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, advice: str
+) -> None:
     before = weights.read_bytes()
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise error
 
-    monkeypatch.setattr(checkpoint, "save", full)
-    with pytest.raises(RunError, match="No space left on device; what stood there before is unharmed"):
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(RunError, match=rf"weights\.safetensors: cannot be written: {advice}"):
         checkpoint.save_weights({"a": torch.zeros(1)}, weights)
+    with pytest.raises(RunError, match=r"config\.toml: cannot be written"):
+        checkpoint.write(weights.parent / "config.toml", "seed = 1")
+    with pytest.raises(RunError, match=r"cannot be written"):
+        checkpoint.save_labels(weights.parent, {"ner": Vocabulary(["a"])})
     assert weights.read_bytes() == before
-    assert [path.name for path in weights.parent.iterdir()] == [weights.name]
+    assert {path.name for path in weights.parent.iterdir()} == {weights.name, "labels.ner.txt"}
+
+
+def test_a_line_of_metrics_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    checkpoint.append_metrics(tmp_path, {"step": 1})
+    with at_most(40), pytest.raises(RunError, match=r"metrics\.jsonl: cannot be written: File too large; what stood"):
+        checkpoint.append_metrics(tmp_path, {"step": 2, "note": "x" * 60})
+    assert checkpoint.read_metrics(tmp_path) == [{"step": 1}]
+    checkpoint.append_metrics(tmp_path, {"step": 2})
+    assert checkpoint.read_metrics(tmp_path) == [{"step": 1}, {"step": 2}]
+
+
+def test_a_place_where_no_directory_can_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match=r"cannot be written: Not a directory; choose another --out"), \
+            checkpoint.locked(tmp_path / "file" / "run"):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_state(tmp_path: Path) -> None:
+    files, run = write_files(tmp_path), tmp_path / "run"
+    train(settings(files, "classify", max_epochs=4), tmp_path / "whole", say=quiet)
+    train(settings(files, "classify", max_epochs=2), run, say=quiet)
+    kept = {name: (run / name).read_bytes() for name in (checkpoint.STATE, checkpoint.WEIGHTS)}
+    with at_most(20_000), pytest.raises(RunError, match=r"File too large; .*; make room, then go on with --resume"):
+        train(settings(files, "classify", max_epochs=4), run, resume=True, say=quiet)
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+    assert not list(run.rglob("*.new"))
+    train(settings(files, "classify", max_epochs=4), run, resume=True, say=quiet)
+    whole, found = (load_file(tmp_path / name / checkpoint.STATE) for name in ("whole", "run"))
+    assert all(torch.equal(whole[name], found[name]) for name in whole)
+    steps = [[record["step"] for record in checkpoint.read_metrics(tmp_path / name)] for name in ("whole", "run")]
+    assert steps[0] == steps[1]
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Inside, no file of this process can grow beyond ``size`` bytes: what a full disk does to a writer."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_state_comes_back_as_it_went(tmp_path: Path) -> None:
