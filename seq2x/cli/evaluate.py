@@ -91,10 +91,10 @@ def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
     task = config.tasks[name]
     if task.dev is not None:
         return named(task.dev), read_examples(task, task.dev)
-    records = checkpoint.read_metrics(directory)
+    records = [record["data"] for record in checkpoint.read_metrics(directory) if "data" in record]
     for path in files_of(task, task.train):
         # of a file that has changed, other examples would be drawn: some that the model has learnt
-        if Path(path).exists() and records and records[-1]["data"].get(path) != sha256_of(path):
+        if Path(path).exists() and records and records[-1].get(path) != sha256_of(path):
             raise DataError("is not the file that the run was trained on, so what was held out of it is not known; "
                             "name the files to evaluate on", path)
     held = hold_out(read_examples(task, task.train), task.hold_out, config.seed).dev

@@ -156,6 +156,7 @@ def test_without_a_dev_file_it_is_what_was_held_out(own: Path, call: Call, fails
     assert found["value"] == checkpoint.read_metrics(own / "runs/classify")[-1]["best"]
     with (own / "train.tsv").open("a") as file:
         file.write((own / "train.tsv").read_text().split("\n")[0] + "\n")
+    checkpoint.append_metrics(own / "runs/classify", {"step": 999})  # of a record that does not say its data
     assert "train.tsv: is not the file that the run was trained on" in fails(["evaluate", "runs/classify"])
 
 
