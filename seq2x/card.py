@@ -52,11 +52,13 @@ _PYTHON = {
 
 
 def model_card(
-    config: RunConfig, data: Sequence[Source], progress: Progress, metrics: Sequence[Mapping[str, Any]], parameters: int
+    config: RunConfig, data: Sequence[Source], progress: Progress, metrics: Sequence[Mapping[str, Any]],
+    parameters: Mapping[str, int], machine: Mapping[str, str],
 ) -> str:
     """Return the text of README.md.
 
     ``metrics`` are the lines of metrics.jsonl; the scores shown are those of the update whose weights were kept.
+    ``parameters`` are counted by part of the model; ``machine`` says what trained it.
     """
     kept: Mapping[str, Any] = next((line for line in reversed(metrics) if line["step"] == progress.best_step), {})
     kinds = [_NAMES[kind] for kind in dict.fromkeys(task.kind for task in config.tasks.values())]
@@ -69,14 +71,17 @@ def model_card(
             ("task", "split", "file", "examples", "sha256"),
             [(row.task, row.split, f"`{row.path}`", f"{row.examples:,}", f"`{row.sha256}`") for row in data],
         ),
-        f"## Training\n\n{_training(config, progress, kept.get('versions', {}))}",
+        f"## Limits\n\n{_limits(config.tasks)}",
+        f"## Training\n\n{_training(config, progress, kept.get('versions', {}), machine)}",
         f"## Settings\n\nAll of them, as in config.toml:\n\n```toml\n{dump(config)}```",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _description(config: RunConfig, parameters: int) -> str:
-    lines = [f"{parameters:,} parameters; {config.text.kind} as tokens, a {config.encoder.kind} encoder."]
+def _description(config: RunConfig, parameters: Mapping[str, int]) -> str:
+    each = ", ".join(f"{name} {size:,}" for name, size in parameters.items())
+    lines = [f"{sum(parameters.values()):,} parameters ({each}); {config.text.kind} as tokens, a {config.encoder.kind} "
+             "encoder."]
     for name, task in config.tasks.items():
         what = {
             "classify": "one label a text",
@@ -145,12 +150,33 @@ def _use(tasks: Mapping[str, TaskConfig]) -> str:
     return "\n".join([*lines, "```"])
 
 
-def _training(config: RunConfig, progress: Progress, versions: Mapping[str, str]) -> str:
+def _limits(tasks: Mapping[str, TaskConfig]) -> str:
+    lines = ["- It knows what the training data above show, and nothing else: on texts of another kind, time or "
+             "language, expect less. It repeats what is wrong or unfair in them."]
+    for name, task in tasks.items():
+        most, kept = f"{task.limit.max_tokens:,}", {
+            "error": "no longer one was in the training data", "skip": "longer ones were left out of the training data",
+            "truncate": "longer ones were cut in training"}[task.limit.on_long]
+        if task.kind == "translate":
+            ratio = task.search.max_length_ratio
+            lines.append(f"- `{name}`: a text of more than {most} tokens is translated in parts ({kept}); an output "
+                         f"has at most {ratio:g} * source tokens + 10. A translation may read well and be wrong.")
+        else:
+            how = "read in parts" if task.kind == "classify" else "tagged in windows of whole words"
+            lines.append(f"- `{name}`: a text of more than {most} tokens is {how} ({kept}); every answer is one of the "
+                         f"labels in `labels.{name}.txt`, however far from them the text is.")
+    return "\n".join(lines)
+
+
+def _training(
+    config: RunConfig, progress: Progress, versions: Mapping[str, str], machine: Mapping[str, str]
+) -> str:
     made = ", ".join(f"{name} {version}" for name, version in {"seq2x": __version__, **versions}.items())
     return "\n".join([
         f"- {progress.step:,} updates, {progress.epoch:,} whole epochs, {progress.seconds / 60:.1f} minutes",
         f"- ended by: {progress.done or 'still going on'}",
         f"- seed {config.seed}; {made}",
+        *(f"- {name}: {value}" for name, value in machine.items()),
         *([] if config.start is None else [_start(config.start)]),
     ])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 
-def processor(device: str = "cpu") -> str:
+def processor(device: str | torch.device = "cpu") -> str:
     """Return the name of what computes on ``device``, as its maker calls it: "AMD EPYC 9R14", "NVIDIA H100"."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -21,18 +21,22 @@ def processor(device: str = "cpu") -> str:
     return next(filter(None, names), "") or platform.processor() or platform.machine()
 
 
-def device_line(device: str, precision: str) -> str:
+def device_line(device: str | torch.device, precision: str, processes: int = 1) -> str:
     """Return where and how a training computes: "cpu (AMD EPYC 9R14), 2 threads, fp32"."""
     threads = torch.get_num_threads()
-    many = f", {threads} thread{'s' if threads != 1 else ''}" if torch.device(device).type == "cpu" else ""
-    return f"{device} ({processor(device)}){many}, {precision}"
+    parts = [f"{device} ({processor(device)})"]
+    if torch.device(device).type == "cpu":
+        parts.append(f"{threads} thread{'s' if threads != 1 else ''}")
+    if processes > 1:
+        parts.append(f"{processes} processes")
+    return ", ".join([*parts, precision])
 
 
-def surroundings(device: str = "cpu") -> dict[str, str]:
+def surroundings(device: str | torch.device, precision: str, processes: int = 1) -> dict[str, str]:
     """Return what a model card says of the machine."""
+    precisions = {"fp32": "fp32 (float32 throughout)",
+                  "bf16": "bf16 (matrix products in bfloat16; the weights are float32)"}
     return {
-        "processor": processor(device),
-        "cores": f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}",
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        "computed on": f"{device_line(device, precisions[precision], processes)}; it has {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }

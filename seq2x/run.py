@@ -19,9 +19,9 @@ from seq2x.corpus import Corpus, learn_labels, learn_text
 from seq2x.data.batching import Batches, Position
 from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import check, evaluate
-from seq2x.machine import device_line
+from seq2x.machine import device_line, surroundings
 from seq2x.model import Model
-from seq2x.overview import Overview, ends, model_size, say_data, updates, vocabulary
+from seq2x.overview import Overview, ends, model_size, parameters, say_data, updates, vocabulary
 from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, build_model
@@ -278,7 +278,6 @@ class _Training:
         checkpoint.save_state(state.tensors, {**progress, "data": self.data.digests}, self.directory)
 
     def _write_card(self, progress: Progress) -> None:
-        count = sum(parameter.numel() for parameter in self.loaded.model.parameters())
-        metrics = checkpoint.read_metrics(self.directory)
-        card = model_card(self.config, self.data.sources, progress, metrics, count)
+        card = model_card(self.config, self.data.sources, progress, checkpoint.read_metrics(self.directory),
+                          parameters(self.loaded.model), surroundings("cpu", "fp32"))
         checkpoint.write(self.directory / CARD, card)

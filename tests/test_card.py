@@ -27,6 +27,8 @@ CONFIG = parse(RunConfig, {
     },
 }, "test")
 DATA = [Row("ner", "train", "a|b.conll", 1200, "ab" * 32), Row("de-en", "train", "a.de", 900, "cd" * 32)]
+PARTS = {"encoder": 1234000, "head ner": 567}
+MACHINE = {"computed on": "cpu (Abacus 3), 2 threads, fp32"}
 PROGRESS = Progress(step=300, epoch=3, seconds=90.0, evaluations=3, best=81.5, best_step=200, done="3 epochs")
 METRICS = [
     {"step": 100, "scores": {"ner": {"f1": 11.0}}},
@@ -40,8 +42,9 @@ METRICS = [
 
 
 def test_it_says_what_was_kept_and_how_good_that_is() -> None:
-    card = model_card(CONFIG, DATA, PROGRESS, METRICS, 1234567)
-    assert card.startswith("# A tagger and translator of seq2x\n\n1,234,567 parameters; words as tokens, a recurrent")
+    card = model_card(CONFIG, DATA, PROGRESS, METRICS, PARTS, MACHINE)
+    assert card.startswith("# A tagger and translator of seq2x\n\n1,234,567 parameters (encoder 1,234,000, head ner "
+                           "567); words as tokens, a recurrent encoder.")
     assert "| ner | f1 | 91.25 |" in card
     assert "| de-en | bleu_signature | `nrefs:1\\|case:mixed` |" in card
     assert "| PER | 1.00 | 2.00 | 3.00 | 4 |" in card
@@ -57,14 +60,14 @@ def test_it_says_what_was_kept_and_how_good_that_is() -> None:
 
 
 def test_its_settings_can_be_read_back() -> None:
-    card = model_card(CONFIG, DATA, PROGRESS, METRICS, 1)
+    card = model_card(CONFIG, DATA, PROGRESS, METRICS, PARTS, MACHINE)
     settings = card.partition("```toml\n")[2].rpartition("```")[0]
     assert settings == dump(CONFIG)
     assert parse(RunConfig, tomllib.loads(settings), "card") == CONFIG
 
 
 def test_every_table_is_whole() -> None:
-    card = model_card(CONFIG, DATA, PROGRESS, METRICS, 1)
+    card = model_card(CONFIG, DATA, PROGRESS, METRICS, PARTS, MACHINE)
     width = 0
     for line in card.partition("## Settings")[0].split("\n"):
         cells = line.replace("\\|", "").count("|")
@@ -73,5 +76,13 @@ def test_every_table_is_whole() -> None:
 
 
 def test_nothing_was_evaluated_yet() -> None:
-    card = model_card(CONFIG, DATA, Progress(step=5), [], 1)
+    card = model_card(CONFIG, DATA, Progress(step=5), [], PARTS, MACHINE)
     assert "ended by: still going on" in card
+
+
+def test_it_names_the_machine_and_the_limits() -> None:
+    card = model_card(CONFIG, DATA, PROGRESS, METRICS, PARTS, MACHINE)
+    assert "- computed on: cpu (Abacus 3), 2 threads, fp32\n" in card
+    assert ("- `ner`: a text of more than 1,000 tokens is tagged in windows of whole words (no longer one was in the "
+            "training data); every answer is one of the labels in `labels.ner.txt`") in card
+    assert "an output has at most 2 * source tokens + 10" in card

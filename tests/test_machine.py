@@ -26,6 +26,6 @@ def test_a_system_without_proc_is_asked_otherwise(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_surroundings_are_those_of_this_process() -> None:
-    found = surroundings()
-    assert found["python"] == platform.python_version()
-    assert found["cores"].endswith("of which torch uses 1")
+    found = surroundings("cpu", "bf16", processes=2)
+    assert found["computed on"].startswith(f"cpu ({machine.processor()}), 1 thread, 2 processes, bf16 (matrix products")
+    assert found["system"].endswith(f"Python {platform.python_version()}")

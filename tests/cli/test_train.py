@@ -57,6 +57,7 @@ def test_a_training_tells_what_it_reads_and_leaves(own: Path, call: Call) -> Non
     assert end == ""
     card = (own / "runs/classify/README.md").read_text(encoding="utf-8")
     assert "| classify | train | `train.tsv` | 80 |" in card
+    assert re.search(r"- computed on: cpu \(.+\), 1 thread, fp32 \(float32 throughout\); it has \d+ cores", card)
 
 
 def test_a_quiet_training_says_the_result_only(own: Path, call: Call) -> None:
