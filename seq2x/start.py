@@ -276,14 +276,14 @@ def _report(made: Loaded, older: Loaded, heads: Sequence[str], taken: int) -> li
     assert made.config.start is not None
     total = sum(parameter.numel() for parameter in made.model.parameters())
     parts = ["the encoder", *(f"the head {name}" for name in heads)]
-    lines = [f"start: from {made.config.start.run}: {' and '.join(parts)}, {taken:,} of {total:,} parameters"]
+    lines = [f"from {made.config.start.run}: {' and '.join(parts)}, {taken:,} of {total:,} parameters"]
     for name, shared in _vocabularies(made, older, heads).items():
         beyond = _some('new', shared.added) + _some('left', shared.left)
-        lines.append(f"start: {name}: {len(shared.new):,} taken{beyond}")
+        lines.append(f"{name}: {len(shared.new):,} taken{beyond}")
     for what, here, there in (("new", made, older), ("left", older, made)):
         names = [name for name in here.config.tasks if name not in heads or name not in there.config.tasks]
         if names:
-            lines.append(f"start: {what}: the head {', '.join(names)}")
+            lines.append(f"{what}: the head {', '.join(names)}")
     return lines
 
 

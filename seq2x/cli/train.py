@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
@@ -11,19 +12,27 @@ from typing import TYPE_CHECKING
 from seq2x.cli.options import positive
 
 if TYPE_CHECKING:
+    from seq2x.run import Trained
     from seq2x.settings import RunConfig, TaskConfig
     from seq2x.training.fit import Display, Progress
 
 HELP = "train what a configuration describes"
 ABOUT = """\
 Train what a configuration describes: vocabularies, model and scores end up in a run directory.
-Ctrl-C saves, and --resume goes on as if training had never stopped."""
+Ctrl-C saves, and --resume goes on as if training had never stopped.
+
+Before it starts, it says what will happen; at each evaluation, it shows what the model makes of a few dev examples.
+Every evaluation is a line of RUN/metrics.jsonl; where the package tensorboard is installed, RUN/tensorboard has curves
+(tensorboard --logdir runs). The log goes to standard error, without a moving line where that is no terminal; what
+came out goes to standard output. NO_COLOR=1 switches colours off."""
 EXAMPLES = """\
 examples:
   seq2x train ner.toml                                       (into runs/ner)
   seq2x train ner.toml --out runs/ner-wide --set encoder.hidden=300
   seq2x train ner.toml --set encoder.cell=gru --set training.max_epochs=5 --max-minutes 10
-  seq2x train ner.toml --resume"""
+  seq2x train ner.toml --resume
+  seq2x train ner.toml --set training.show_examples=5 --set training.evaluate_every=500
+  seq2x train ner.toml --quiet > result.txt"""
 
 _OUTPUTS = {"tag": "tagged.conll", "classify": "labels.tsv", "translate": "out.txt"}
 
@@ -60,15 +69,22 @@ def run(arguments: Namespace) -> int:
         console = ConsoleDisplay(config.training, unit=_unit(config), quiet=arguments.quiet)
         display: Display = stack.enter_context(console)
         if installed():
-            display = stack.enter_context(TensorBoard(display, out / "tensorboard", unit=_unit(config)))
+            display = stack.enter_context(TensorBoard(console, out / "tensorboard", unit=_unit(config)))
         trained = train(config, out, resume=arguments.resume, overwrite=arguments.overwrite, display=display,
                         say=console.say)
     interrupted = trained.progress.done == "interrupted"
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
+        _say_end(arguments, config, trained, interrupted)
+    return 130 if interrupted else 0
+
+
+def _say_end(arguments: Namespace, config: RunConfig, trained: Trained, interrupted: bool) -> None:
+    """Print where the best model lies, why training ended, and what can be done next."""
+    out = trained.directory
     rows = [("best", _best(out, trained.progress)), ("ended", _ended(trained.progress))]
     rows += [("go on", _again(arguments))] if interrupted else _next(config, out)
     for number, (label, text) in enumerate(rows):
         print(f"{label if not number or rows[number - 1][0] != label else '':<12}{text}")
-    return 130 if interrupted else 0
 
 
 def _best(out: Path, progress: Progress) -> str:
@@ -115,6 +131,8 @@ def _unit(config: RunConfig) -> str:
 def _again(arguments: Namespace) -> str:
     """The command that goes on."""
     parts = ["seq2x", "train", arguments.config]
+    if processes := os.environ.get("LOCAL_WORLD_SIZE"):
+        parts = ["torchrun", "--nproc-per-node", processes, "-m", "seq2x", "train", arguments.config]
     if arguments.out:
         parts += ["--out", arguments.out]
     for override in arguments.overrides:

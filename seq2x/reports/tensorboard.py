@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from seq2x.training.fit import Display, FitConfig, Progress, Score, Update
+from seq2x.reports.console import ConsoleDisplay
+from seq2x.training.fit import FitConfig, Progress, Score, Update
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -30,7 +31,8 @@ class TensorBoard:
     """
 
     def __init__(
-        self, display: Display, directory: Path, *, unit: str = "units", clock: Callable[[], float] = time.monotonic
+        self, display: ConsoleDisplay, directory: Path, *, unit: str = "units",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``directory`` is that of the event files, made at the first update; ``unit`` is what the losses count."""
         self._display, self._directory, self._unit, self._clock = display, directory, unit, clock
@@ -50,6 +52,10 @@ class TensorBoard:
         """Pass on the start."""
         self._display.started(steps, limits)
         self._since = self._clock()
+
+    def say(self, line: str) -> None:
+        """Pass on a line."""
+        self._display.say(line)
 
     def updated(self, update: Update) -> None:
         """Gather an update; every so often, write."""

@@ -228,3 +228,14 @@ def test_curves_are_drawn_where_tensorboard_is_installed(
     monkeypatch.setattr(tensorboard, "find_spec", lambda _: None)
     assert call(["train", "classify.toml", "--quiet", "--overwrite", *QUICK])[0] == 0
     assert not (own / "runs/classify/tensorboard").exists()
+
+
+@pytest.mark.usefixtures("own")
+def test_of_several_processes_the_first_speaks(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert call(["train", "classify.toml", "--quiet", *QUICK]) == (0, "", "")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    interrupted_at(monkeypatch, 3)
+    _, output, _ = call(["train", "classify.toml", "--overwrite", "--quiet", *QUICK])
+    assert "go on       torchrun --nproc-per-node 2 -m seq2x train classify.toml --set encoder.maps=4" in output
