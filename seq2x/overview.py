@@ -136,13 +136,10 @@ def _length(example: Example, source: Processor) -> int:
     return len(source.encode(example.text if isinstance(example, Text) else example.source).ids)
 
 
-def updates(config: RunConfig, examples: float, an_epoch: int, steps: int, ranks: int = 1) -> str:
+def updates(config: RunConfig, examples: float, an_epoch: int, steps: int) -> str:
     """Return what an update is and how many there are; ``examples`` of an epoch, weights of tasks included."""
     tokens, accumulate = config.training.batch_tokens, config.training.accumulate
-    factors = [f"{accumulate} batches"] * (accumulate > 1) + [f"{ranks} processes"] * (ranks > 1)
-    product = f"{tokens * accumulate * ranks:,} padded tokens"
-    if factors:
-        product += f" ({' x '.join([f'{tokens:,}', *factors])})"
+    product = f"{tokens * accumulate:,} padded tokens{f' ({tokens:,} x {accumulate} batches)' * (accumulate > 1)}"
     return f"of {product}, about {examples / an_epoch:,.0f} examples; {an_epoch:,} an epoch, {steps:,} at most"
 
 

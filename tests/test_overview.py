@@ -45,8 +45,8 @@ def test_lengths_are_spread_and_summed() -> None:
 def test_an_update_is_said_with_all_its_factors() -> None:
     assert updates(settings(batch_tokens=2048), 9000, 90, 1800) == (
         "of 2,048 padded tokens, about 100 examples; 90 an epoch, 1,800 at most")
-    assert updates(settings(batch_tokens=2048, accumulate=4), 9000, 12, 240, ranks=2) == (
-        "of 16,384 padded tokens (2,048 x 4 batches x 2 processes), about 750 examples; 12 an epoch, 240 at most")
+    assert updates(settings(batch_tokens=2048, accumulate=4), 9000, 23, 460) == (
+        "of 8,192 padded tokens (2,048 x 4 batches), about 391 examples; 23 an epoch, 460 at most")
 
 
 def test_every_end_is_named() -> None:
