@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from seq2x.config import dump
 from seq2x.settings import RunConfig, StartConfig, TaskConfig
-from seq2x.training.fit import Progress
+from seq2x.training.progress import Progress
 from seq2x.version import __version__
 
 

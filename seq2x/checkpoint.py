@@ -16,7 +16,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,6 +173,18 @@ def load_weights(model: Model, path: Path) -> None:
     with torch.no_grad():
         for name, parameter in expected.items():
             parameter.copy_(tensors[name])
+
+
+def load_mean(model: Model, paths: Sequence[Path]) -> None:
+    """Fill ``model`` with the mean of the weights of several files (Vaswani et al. 2017, section 6.1)."""
+    sums: dict[str, Tensor] = {}
+    for path in paths:
+        load_weights(model, path)
+        for name, parameter in model.named_parameters():
+            sums[name] = sums.get(name, 0.0) + parameter.detach().double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(sums[name] / len(paths))
 
 
 def save_state(tensors: Mapping[str, Tensor], progress: Mapping[str, Any], directory: Path) -> None:

@@ -13,6 +13,9 @@ from seq2x.data.examples import Pair, Tagged, Text, Where
 from seq2x.errors import DataError, nearest
 from seq2x.heads import SearchConfig
 from seq2x.predictors import Classifier, Tagger, Translator
+from seq2x.predictors.classifier import Classified
+from seq2x.predictors.tagger import Tagged as TaggedText
+from seq2x.predictors.translator import Translation
 from seq2x.text import tags
 
 E = TypeVar("E", Text, Tagged, Pair)
@@ -45,11 +48,36 @@ def evaluate(
     :func:`check` raises.
     """
     check(predictor, examples)
+    return score(predictor, examples, predict(predictor, examples, search=search), search=search)
+
+
+def predict(
+    predictor: Classifier | Tagger | Translator,
+    examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair],
+    *,
+    search: SearchConfig | None = None,
+) -> list[Any]:
+    """Return the prediction of each example; the first half of :func:`evaluate`."""
     if isinstance(predictor, Classifier):
-        return _classification(predictor, _only(examples, Text))
+        return predictor.classify([example.text for example in _only(examples, Text)])
     if isinstance(predictor, Tagger):
-        return _tagging(predictor, _only(examples, Tagged))
-    return _translation(predictor, _only(examples, Pair), search or predictor.search)
+        return predictor.tag([example.words for example in _only(examples, Tagged)])
+    return predictor.translate([example.source for example in _only(examples, Pair)], search=search)
+
+
+def score(
+    predictor: Classifier | Tagger | Translator,
+    examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair],
+    predictions: list[Any],
+    *,
+    search: SearchConfig | None = None,
+) -> Evaluation:
+    """Compare the predictions with the examples; the second half of :func:`evaluate`."""
+    if isinstance(predictor, Classifier):
+        return _classification(predictor, _only(examples, Text), predictions)
+    if isinstance(predictor, Tagger):
+        return _tagging(predictor, _only(examples, Tagged), predictions)
+    return _translation(predictor, _only(examples, Pair), predictions, search or predictor.search)
 
 
 def check(
@@ -73,8 +101,7 @@ def check(
             _there(pair.target, "translation", pair.where)
 
 
-def _classification(classifier: Classifier, examples: Sequence[Text]) -> Evaluation:
-    predictions = classifier.classify([example.text for example in examples])
+def _classification(classifier: Classifier, examples: Sequence[Text], predictions: list[Classified]) -> Evaluation:
     gold = [example.label or "" for example in examples]
     labels = [prediction.label for prediction in predictions]
     scores = {"accuracy": metrics.accuracy(gold, labels), "macro_f1": metrics.macro_f1(gold, labels),
@@ -82,8 +109,7 @@ def _classification(classifier: Classifier, examples: Sequence[Text]) -> Evaluat
     return Evaluation(scores[classifier.task.metric], classifier.task.metric, scores, predictions)
 
 
-def _tagging(tagger: Tagger, examples: Sequence[Tagged]) -> Evaluation:
-    predictions = tagger.tag([example.words for example in examples])
+def _tagging(tagger: Tagger, examples: Sequence[Tagged], predictions: list[TaggedText]) -> Evaluation:
     gold = [example.tags or () for example in examples]
     found = [prediction.tags for prediction in predictions]
     flat = [[tag for sentence in side for tag in sentence] for side in (gold, found)]
@@ -96,8 +122,9 @@ def _tagging(tagger: Tagger, examples: Sequence[Tagged]) -> Evaluation:
     return Evaluation(scores[metric], metric, scores, predictions)
 
 
-def _translation(translator: Translator, examples: Sequence[Pair], search: SearchConfig) -> Evaluation:
-    predictions = translator.translate([example.source for example in examples], search=search)
+def _translation(
+    translator: Translator, examples: Sequence[Pair], predictions: list[Translation], search: SearchConfig
+) -> Evaluation:
     sides = [prediction.text for prediction in predictions], [example.target or "" for example in examples]
     bleu, chrf = metrics.bleu(*sides), metrics.chrf(*sides)
     scores = {

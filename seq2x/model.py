@@ -37,3 +37,7 @@ class Model(nn.Module):
     def forward(self, task: str, batch: Batch) -> Loss:
         """Return the loss of one batch of one task."""
         return self.head(task).loss(self.encode(task, batch), batch.target)
+
+    def rate_factors(self) -> dict[str, float]:
+        """Return the factors on the learning rate, by the name of the parameter; 1 where there is none."""
+        return {f"encoder.{name}": factor for name, factor in self.encoder.rate_factors().items()}

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from seq2x import checkpoint, start
 from seq2x import config as settings_file
-from seq2x.batch import Batch
 from seq2x.card import model_card
 from seq2x.checkpoint import CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
 from seq2x.corpus import Corpus, learn_labels, learn_text
 from seq2x.data.batching import Batches, Position
+from seq2x.data.datasets import Dataset
 from seq2x.errors import ConfigError, RunError
-from seq2x.evaluation import check, evaluate
+from seq2x.evaluation import check, predict, score
 from seq2x.machine import device_line, surroundings
 from seq2x.model import Model
 from seq2x.overview import Overview, ends, model_size, parameters, say_data, updates, vocabulary
 from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, build_model
-from seq2x.training.fit import Display, FitConfig, Progress, Score, State, Update, fit
+from seq2x.training.distributed import Ranks, choose_device, joined
+from seq2x.training.fit import fit
+from seq2x.training.progress import Display, FitConfig, Item, Progress, Score, State, Update
 from seq2x.version import __version__
 
 Say = Callable[[str], None]
@@ -42,6 +47,9 @@ class Trained(NamedTuple):
 class _Silent:
     """The display where none is wanted."""
 
+    def __init__(self, say: Say) -> None:
+        self.say = say
+
     def started(self, steps: int, limits: FitConfig) -> None:
         pass
 
@@ -53,7 +61,6 @@ class _Silent:
 
     def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
         pass
-
 
 def train(
     config: RunConfig | str | Path,
@@ -82,20 +89,41 @@ def train(
     directory = Path(out)
     if config.start is not None:
         config = _filled_in(directory, config, config.start.run, resume)
-    _check_directory(directory, config, resume, overwrite)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    with checkpoint.locked(directory):
+    with joined(choose_device(config.device)) as ranks:
+        if not ranks.first:
+            display, say = None, _nothing
+        return _train(config, directory, ranks, resume, overwrite, display or _Silent(say), say)
+
+
+def _train(
+    config: RunConfig, directory: Path, ranks: Ranks, resume: bool, overwrite: bool, display: Display, say: Say
+) -> Trained:
+    """The first of the processes checks and writes the directory; the others, who must see it too, wait and read."""
+    if ranks.first:
+        _check_directory(directory, config, resume, overwrite)
+    with checkpoint.locked(directory) if ranks.first else nullcontext():
+        if not ranks.first:
+            ranks.wait()
         rows = Overview(say)
         rows.row("run", f"{directory}, seed {config.seed}")
         data = Corpus(config, rows.under("data"))
         goes_on = resume and (directory / STATE).is_file()
-        training = _Training(directory, _prepare(directory, config, data, goes_on, rows), data, rows)
+        loaded = _prepare(directory, config, data, goes_on or not ranks.first, rows)
+        loaded.model.to(ranks.device)
+        training = _Training(directory, loaded, data, ranks, rows)
         state = training.state() if goes_on else None
         if resume and state is None:
             rows.row("resume", "nothing to go on from yet; starting at the beginning")
-        _lay_out(directory, training.loaded, goes_on, overwrite)  # only now: no mistake above has harmed an older run
-        return training.run(display or _Silent(), state)
+        if ranks.first:  # only now: no mistake above has harmed an older run
+            _lay_out(directory, training.loaded, goes_on, overwrite)
+            ranks.wait()
+        return training.run(display, state)
+
+
+def _nothing(line: str) -> None:
+    """Say nothing: what all processes know, the first one tells."""
 
 
 def predictor(loaded: Loaded, task: str) -> Classifier | Tagger | Translator:
@@ -124,8 +152,8 @@ def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite
                        "--overwrite starts afresh")
 
 
-LIMITS = ("threads", "training.max_epochs", "training.max_steps", "training.max_minutes", "training.patience",
-          "training.show_examples")
+LIMITS = ("threads", "device", "training.max_epochs", "training.max_steps", "training.max_minutes",
+          "training.patience", "training.show_examples", "training.save_minutes", "training.max_skipped")
 """Settings that a resumed run may have otherwise than it began with."""
 
 
@@ -188,8 +216,8 @@ def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) ->
 class _Training:
     """One training: datasets, evaluation and saving around :func:`seq2x.training.fit.fit`."""
 
-    def __init__(self, directory: Path, loaded: Loaded, data: Corpus, rows: Overview) -> None:
-        self.directory, self.loaded, self.data, self.rows = directory, loaded, data, rows
+    def __init__(self, directory: Path, loaded: Loaded, data: Corpus, ranks: Ranks, rows: Overview) -> None:
+        self.directory, self.loaded, self.data, self.ranks, self.rows = directory, loaded, data, ranks, rows
         self.config = loaded.config
         self.datasets = {name: data.dataset(name, loaded) for name in self.config.tasks}
         say_data(rows, self.config, data, self.datasets, loaded.source, loaded.target)
@@ -206,19 +234,22 @@ class _Training:
 
     def run(self, display: Display, state: State | None) -> Trained:
         """Train to the end, or to Ctrl-C."""
-        if state is not None:
+        if state is not None and self.ranks.first:
             checkpoint.keep_metrics(self.directory, state.progress.step)
         an_epoch = max(1, -(-len(self.batches.epoch(0)) // self.config.training.accumulate))  # 0: few data, low weight
         steps = min(self.config.training.max_epochs * an_epoch, self.config.training.max_steps or 10**9)
         examples = sum(len(self.datasets[name]) * task.weight for name, task in self.config.tasks.items())
-        self.rows.row("device", device_line("cpu", "fp32"))
+        self.rows.row("device", device_line(self.ranks.device, self.config.training.precision,
+                                            self.ranks.world))
         self.rows.row("updates", updates(self.config, examples, an_epoch, steps))
         self.rows.row("ends", ends(self.config))
         progress = fit(
-            self.loaded.model, self._stream, self._evaluate, self._save, self.config.training,
-            self.config.optimiser, self.config.schedule, steps=steps, display=display, state=state,
+            self.loaded.model, self._stream, self._evaluate, self._save, self.config.training, self.config.optimiser,
+            self.config.schedule, steps=steps, display=display, state=state, ranks=self.ranks,
         )
-        if (self.directory / WEIGHTS).exists():
+        if self.config.training.average and progress.done != "interrupted":
+            self._try_average(progress, display)
+        if self.ranks.first and (self.directory / WEIGHTS).exists():
             checkpoint.load_weights(self.loaded.model, self.directory / WEIGHTS)
             self._write_card(progress)
         return Trained(self.directory, progress)
@@ -239,21 +270,26 @@ class _Training:
                                 f"{progress.batch + 1})")
         return State(progress, tensors)
 
-    def _stream(self, epoch: int, batch: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+    def _stream(self, epoch: int, batch: int) -> Iterator[Item]:
+        """This process's rows of each batch; where it has none, one that counts nothing stands in."""
         number = epoch
         for following, task, indices in self.batches.from_(Position(epoch, batch)):
-            yield following, task, self.datasets[task].batch(indices, number)
+            own = self.ranks.part(indices)
+            dataset = self.datasets[task]
+            yield Item(following, task, dataset.batch(own or indices[:1], number), float(bool(own)),
+                       partial(_named, dataset, own))
             number = following.epoch
 
     def _evaluate(self, model: Model) -> Score:  # noqa: ARG002 - the predictors hold it
         values, named, examples, self.scores = [], [], [], {}
         several = len(self.config.tasks) > 1
         for name, task in self.config.tasks.items():
-            made = self.predictors[name]
+            made, dev = self.predictors[name], self.data.dev[name]
             search = None
             if task.kind == "translate":
                 search = task.search.model_copy(update={"beam_size": task.dev_beam_size})
-            result = evaluate(made, self.data.dev[name], search=search)
+            predictions = self.ranks.whole(predict(made, self.ranks.part(dev), search=search))
+            result = score(made, dev, predictions, search=search)
             values.append(result.value)
             self.scores[name] = result.scores
             named.append(f"{name} {result.metric} {result.value:.2f}" if several else result.metric)
@@ -262,22 +298,59 @@ class _Training:
                              [result.predictions[index] for index in chosen])
         return Score(sum(values) / len(values), self.scores, ", ".join(named), tuple(examples))
 
-    def _save(self, state: State, weights: dict[str, torch.Tensor] | None) -> None:
-        progress = asdict(state.progress)
+    def _save(self, state: State, kept: Mapping[str, dict[str, Tensor]]) -> None:
+        if not self.ranks.first:
+            return
         if self.scores:
-            checkpoint.append_metrics(self.directory, {
-                "step": state.progress.step, "epoch": state.progress.epoch, "best": state.progress.best,
-                "seconds": round(state.progress.seconds, 1), "seed": self.config.seed, "scores": self.scores,
-                "versions": {"seq2x": __version__, "torch": torch.__version__},
-                "data": self.data.digests,
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            })
-            self.scores = {}
-        if weights is not None:
-            checkpoint.save_weights(weights, self.directory / WEIGHTS)
-        checkpoint.save_state(state.tensors, {**progress, "data": self.data.digests}, self.directory)
+            self._append_metrics(state.progress)
+        for name, weights in kept.items():
+            file = WEIGHTS if name == "best" else f"{name.replace('-', 's/')}.safetensors"
+            checkpoint.save_weights(weights, self.directory / file)
+        for path in self._checkpoints()[: -self.config.training.average or None]:
+            path.unlink()
+        checkpoint.save_state(state.tensors, {**asdict(state.progress), "data": self.data.digests}, self.directory)
+
+    def _append_metrics(self, progress: Progress, mean_of: Sequence[int] = ()) -> None:
+        checkpoint.append_metrics(self.directory, {
+            "step": progress.step, "epoch": progress.epoch, "best": progress.best,
+            "seconds": round(progress.seconds, 1), "seed": self.config.seed, "scores": self.scores,
+            "versions": {"seq2x": __version__, "torch": torch.__version__},
+            "data": self.data.digests,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **({"mean_of": mean_of} if mean_of else {}),
+        })
+        self.scores = {}
+
+    def _try_average(self, progress: Progress, display: Display) -> None:
+        """Evaluate the mean of the last checkpoints, and keep it where it is the best."""
+        paths = self._checkpoints()
+        if len(paths) < 2:
+            return
+        checkpoint.load_mean(self.loaded.model, paths)
+        found = self._evaluate(self.loaded.model)
+        better = progress.best is None or found.value > progress.best
+        steps = ", ".join(f"{int(path.stem):,}" for path in paths)
+        display.say(f"mean of the weights after updates {steps}: dev {found.value:.2f}, "
+                 f"{'better' if better else 'no better'} than {progress.best or 0:.2f}")
+        if better:
+            progress.best, progress.best_step = found.value, progress.step
+            if self.ranks.first:
+                weights = {name: parameter.detach() for name, parameter in self.loaded.model.named_parameters()}
+                checkpoint.save_weights(weights, self.directory / WEIGHTS)
+        if self.ranks.first:
+            self._append_metrics(progress, mean_of=[int(path.stem) for path in paths])
+
+    def _checkpoints(self) -> list[Path]:
+        """The weights after the last evaluations, the oldest first."""
+        return sorted((self.directory / "checkpoints").glob("*.safetensors"), key=lambda path: int(path.stem))
 
     def _write_card(self, progress: Progress) -> None:
         card = model_card(self.config, self.data.sources, progress, checkpoint.read_metrics(self.directory),
-                          parameters(self.loaded.model), surroundings("cpu", "fp32"))
+                          parameters(self.loaded.model),
+                          surroundings(self.ranks.device, self.config.training.precision, self.ranks.world))
         checkpoint.write(self.directory / CARD, card)
+
+
+def _named(dataset: Dataset, indices: Sequence[int]) -> list[str]:
+    """Where the examples stand, for messages."""
+    return ["{}:{}".format(*dataset.where(index)) for index in indices]

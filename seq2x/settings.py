@@ -20,8 +20,9 @@ from seq2x.heads import ClassifyHeadConfig, Outputs, SearchConfig, TagHeadConfig
 from seq2x.heads.base import Head
 from seq2x.model import Model
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary
-from seq2x.training.fit import FitConfig
-from seq2x.training.optimisers import AdamConfig, CosineConfig, OptimiserConfig, ScheduleConfig
+from seq2x.training.optimisers import AdamConfig, OptimiserConfig
+from seq2x.training.progress import FitConfig
+from seq2x.training.schedules import CosineConfig, ScheduleConfig
 
 HOLD_OUT = Field(0.1, gt=0, description="where there is no dev: this share (0.1) or number (1000) of train is held out")
 WEIGHT = Field(1.0, gt=0, description="how often its examples come in an epoch")
@@ -126,6 +127,8 @@ class RunConfig(Config):
     """Everything that ``seq2x train`` reads."""
 
     seed: int = Field(1, ge=0)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+                        description="where to train; auto: a CUDA device where there is one, else cpu")
     threads: int | None = Field(None, ge=1, description="processor threads; left out: torch's choice")
     start: StartConfig | None = Field(
         None, description="an older run to begin with; text, encoder and heads are as there where nothing else is said"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from seq2x.card import model_card
 from seq2x.config import dump, parse
 from seq2x.settings import RunConfig
-from seq2x.training.fit import Progress
+from seq2x.training.progress import Progress
 
 
 class Row(NamedTuple):

@@ -14,7 +14,7 @@ from seq2x.cli.options import positive
 if TYPE_CHECKING:
     from seq2x.run import Trained
     from seq2x.settings import RunConfig, TaskConfig
-    from seq2x.training.fit import Display, Progress
+    from seq2x.training.progress import Display, Progress
 
 HELP = "train what a configuration describes"
 ABOUT = """\
@@ -73,7 +73,7 @@ def run(arguments: Namespace) -> int:
         trained = train(config, out, resume=arguments.resume, overwrite=arguments.overwrite, display=display,
                         say=console.say)
     interrupted = trained.progress.done == "interrupted"
-    if os.environ.get("RANK", "0") == "0":  # under torchrun, the first process speaks for all
+    if os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
         _say_end(arguments, config, trained, interrupted)
     return 130 if interrupted else 0
 

@@ -50,6 +50,9 @@ class Dataset(Protocol):
         switches it off. ``lengths`` are those without dropout: with it, a batch may be some tokens longer.
         """
 
+    def where(self, index: int) -> Where:
+        """Return the file and the line of an example."""
+
 
 class TextDataset:
     """Texts and, unless they have none, the ids of their labels: target [B]."""
@@ -74,6 +77,10 @@ class TextDataset:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def where(self, index: int) -> Where:
+        """Return the file and the line of an example."""
+        return self.examples[index].where
 
     def batch(self, indices: Sequence[int], epoch: int | None) -> Batch:
         """Return source tokens and target [B]; see :class:`Dataset`."""
@@ -110,6 +117,10 @@ class TaggedDataset:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def where(self, index: int) -> Where:
+        """Return the file and the line of an example."""
+        return self.examples[index].where
 
     def batch(self, indices: Sequence[int], epoch: int | None) -> Batch:
         """Return source tokens, spans [B, W, 2] and target [B, W]; see :class:`Dataset`."""
@@ -154,6 +165,10 @@ class PairDataset:
     def target_lengths(self) -> list[int]:
         """Tokens of each target as an output has them: its end symbol is one, its beginning is none."""
         return [] if self._target is None else [length - 1 for length in self._target.lengths]
+
+    def where(self, index: int) -> Where:
+        """Return the file and the line of an example."""
+        return self.examples[index].where
 
     def batch(self, indices: Sequence[int], epoch: int | None) -> Batch:
         """Return source tokens and target tokens; see :class:`Dataset`."""

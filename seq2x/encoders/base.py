@@ -24,3 +24,7 @@ class Encoder(nn.Module):
     @abstractmethod
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch: every layer [B, T, D_l]; nothing at a real position depends on padding or other rows."""
+
+    def rate_factors(self) -> dict[str, float]:
+        """Return factors on the learning rate by the name of a parameter here, where they are not 1."""
+        return {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
 from seq2x.reports.line import Part, joined
-from seq2x.training.fit import FitConfig, Progress, Score, Update
+from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 if TYPE_CHECKING:
     from seq2x.reports.terminal import Terminal

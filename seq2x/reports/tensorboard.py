@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from seq2x.reports.console import ConsoleDisplay
-from seq2x.training.fit import FitConfig, Progress, Score, Update
+from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

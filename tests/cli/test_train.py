@@ -15,7 +15,7 @@ import pytest
 from seq2x import checkpoint
 from seq2x.reports import tensorboard
 from seq2x.reports.console import ConsoleDisplay
-from seq2x.training.fit import Update
+from seq2x.training.progress import Update
 
 Call = Callable[..., tuple[int, str, str]]
 Fails = Callable[..., str]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from seq2x.reports.console import ConsoleDisplay, about, clock
-from seq2x.training.fit import FitConfig, Progress, Score, Update
+from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 EXAMPLES = ("    right  eine [rote] Katze",)
 

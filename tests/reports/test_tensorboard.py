@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from seq2x.reports.console import ConsoleDisplay
 from seq2x.reports.tensorboard import TensorBoard, installed
-from seq2x.training.fit import FitConfig, Progress, Score, Update
+from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 SCORES = {"ner": {"f1": 81.5, "words": 300, "scheme": "BIO", "labels": {"PER": {"f1": 70.0, "support": 3}}},
           "de-en": {"bleu": 20.5, "search": {"length_penalty": 1.0}}}

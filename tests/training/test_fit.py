@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import torch
-from contracts.pieces import batch, build, examples
+from contracts.pieces import batch, build, examples, kinds
 from torch import nn
 
-from seq2x.batch import Batch
 from seq2x.errors import Seq2xError
 from seq2x.model import Model
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.training.averaging import MovingAverage
-from seq2x.training.fit import FitConfig, Progress, Score, State, Update, fit
+from seq2x.training.fit import fit
 from seq2x.training.optimisers import (
     AdamConfig,
+    AdamThenSGDConfig,
     AdamWConfig,
+    OptimiserConfig,
+    SGDConfig,
+)
+from seq2x.training.progress import FitConfig, Item, Progress, Score, State, Update
+from seq2x.training.schedules import (
     ConstantConfig,
     CosineConfig,
+    CyclicConfig,
     InverseSqrtConfig,
-    OptimiserConfig,
     PlateauConfig,
+    RestartsConfig,
     ScheduleConfig,
-    SGDConfig,
+    StepsConfig,
 )
 
 BATCHES = [examples("translate", 3, seed) for seed in range(5)]
 
 
-def stream(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+def stream(epoch: int, number: int) -> Iterator[Item]:
     while True:
         for index in range(number, len(BATCHES)):
             following = (epoch, index + 1) if index + 1 < len(BATCHES) else (epoch + 1, 0)
-            yield following, "translate", batch("translate", BATCHES[index])
+            yield Item(following, "translate", batch("translate", BATCHES[index]))
         epoch, number = epoch + 1, 0
 
 
 class Quiet:
     def __init__(self) -> None:
+        self.said: list[str] = []
         self.updates: list[tuple[int, float]] = []
         self.losses: list[tuple[float, float, int]] = []
         self.improved: list[bool] = []
@@ -52,14 +59,19 @@ class Quiet:
 
     def updated(self, update: Update) -> None:
         self.updates.append((update.progress.step, update.rate))
-        name = next(iter(update.latest))
+        name = next(iter(update.latest), None)
+        if name is None:
+            return
         self.losses.append((update.losses[name], update.latest[name], update.units))
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
 
     def evaluating(self, progress: Progress) -> None:
         assert progress.step
 
     def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
-        assert progress.evaluations
+        assert progress.evaluations or progress.done
         assert score.scores
         self.improved.append(improved)
 
@@ -67,12 +79,13 @@ class Quiet:
 class Kept:
     def __init__(self) -> None:
         self.states: list[State] = []
-        self.best: list[dict[str, torch.Tensor] | None] = []
+        self.kept: list[dict[str, dict[str, torch.Tensor]]] = []
 
-    def __call__(self, state: State, weights: dict[str, torch.Tensor] | None) -> None:
+    def __call__(self, state: State, kept: Mapping[str, dict[str, torch.Tensor]]) -> None:
         copied = {name: tensor.clone() for name, tensor in state.tensors.items()}
         self.states.append(State(state.progress, copied))
-        self.best.append(None if weights is None else {name: tensor.clone() for name, tensor in weights.items()})
+        self.kept.append({name: {key: tensor.clone() for key, tensor in weights.items()}
+                          for name, weights in kept.items()})
 
 
 def run(
@@ -95,13 +108,23 @@ def run(
     return model, progress, kept, display
 
 
-@pytest.mark.parametrize("optimiser", [AdamConfig(rate=0.01), AdamWConfig(rate=0.01),
-                                       SGDConfig(rate=0.1, momentum=0.9)])
-@pytest.mark.parametrize("schedule", [PlateauConfig(patience=1, warmup=3), CosineConfig(warmup=2),
-                                      InverseSqrtConfig(warmup=4)])
+OPTIMISERS: list[OptimiserConfig] = [AdamConfig(rate=0.01), AdamWConfig(rate=0.01), SGDConfig(rate=0.1, momentum=0.9),
+                                     AdamThenSGDConfig(rate=0.01, switch=4, sgd_rate=0.1)]
+SCHEDULES: list[ScheduleConfig] = [
+    ConstantConfig(), PlateauConfig(patience=1, warmup=3), CosineConfig(warmup=2), InverseSqrtConfig(warmup=4),
+    RestartsConfig(patience=1, restarts=1), CyclicConfig(cycles=3), StepsConfig(start=4, every=2)]
+
+
+def test_every_kind_is_tested() -> None:
+    for union, chosen in ((OptimiserConfig, OPTIMISERS), (ScheduleConfig, SCHEDULES)):
+        assert kinds(union) == {config.kind for config in chosen}
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS, ids=lambda config: config.kind)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda config: config.kind)
 def test_a_resumed_run_is_the_run_never_stopped(optimiser: OptimiserConfig, schedule: ScheduleConfig) -> None:
     config = FitConfig(max_epochs=4, evaluate_every=3, ema=0.9, accumulate=2)
-    whole, _, kept, _ = run(config, optimiser, schedule)
+    whole, done, kept, _ = run(config, optimiser, schedule)
     for state in kept.states[:-1]:
         model, progress, again, _ = run(config, optimiser, schedule, state)
         for (name, parameter), other in zip(whole.named_parameters(), model.parameters(), strict=True):
@@ -110,7 +133,7 @@ def test_a_resumed_run_is_the_run_never_stopped(optimiser: OptimiserConfig, sche
         assert again.states[-1].tensors.keys() == kept.states[-1].tensors.keys()
         for name, tensor in kept.states[-1].tensors.items():
             assert torch.equal(tensor, again.states[-1].tensors[name]), name
-        assert progress.done == "4 epochs"
+        assert progress.done == done.done
 
 
 def test_accumulated_batches_are_one_large_batch() -> None:
@@ -123,10 +146,10 @@ def test_accumulated_batches_are_one_large_batch() -> None:
             if isinstance(module, nn.Dropout | VariationalDropout):
                 module.p = module.rate = 0.0  # rows differ in their order
 
-        def chunks(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+        def chunks(epoch: int, number: int) -> Iterator[Item]:
             assert (epoch, number) == (0, 0)
             for index, part in enumerate(parts):
-                yield (0, index + 1) if index + 1 < len(parts) else (1, 0), "translate", batch("translate", part)
+                yield Item((0, index + 1) if index + 1 < len(parts) else (1, 0), "translate", batch("translate", part))
 
         config = FitConfig(max_epochs=1, accumulate=accumulate)
         fit(model, chunks, lambda _: Score(0.0, {"none": 0}), lambda *_: None, config, SGDConfig(rate=0.5),
@@ -163,7 +186,7 @@ def test_limits_and_patience() -> None:
     _, progress, kept, display = run(FitConfig(patience=2, max_epochs=9), scores=[1.0, 3.0, 2.0, 3.0, 9.0])
     assert (progress.done, progress.best, progress.best_step) == ("no better score in 2 evaluations", 3.0, 10)
     assert display.improved == [True, True, False, False]
-    assert [weights is not None for weights in kept.best] == display.improved
+    assert ["best" in weights for weights in kept.kept] == display.improved
     assert run(FitConfig(max_minutes=1e-9))[1].step == 1
 
 
@@ -202,9 +225,9 @@ def test_the_average_is_the_formula() -> None:
         assert torch.allclose(parameter, first[name] + 1)
 
 
-def test_a_gradient_that_is_not_finite_stops_with_advice() -> None:
-    with pytest.raises(Seq2xError, match=r"not finite.*lower learning rate"):
-        run(FitConfig(max_epochs=2, clip=0), SGDConfig(rate=1e38))
+def test_updates_that_are_not_finite_are_skipped_counted_and_in_the_end_refused() -> None:
+    with pytest.raises(Seq2xError, match=r"not finite.*3 so far.*max_skipped = 2; a lower optimiser.rate"):
+        run(FitConfig(max_epochs=2, clip=0, max_skipped=2), SGDConfig(rate=1e38))
 
 
 def test_settings_that_torch_would_refuse_are_refused_first() -> None:
@@ -235,10 +258,10 @@ def test_an_update_over_several_tasks_is_the_sum_of_their_means() -> None:
         kept -= 0.5 * parameter.grad
         parameter.grad = None
 
-    def chunks(epoch: int, number: int) -> Iterator[tuple[tuple[int, int], str, Batch]]:
+    def chunks(epoch: int, number: int) -> Iterator[Item]:
         assert (epoch, number) == (0, 0)
         for index, (task, one) in enumerate(batches):
-            yield (0, index + 1) if index < 2 else (1, 0), task, one
+            yield Item((0, index + 1) if index < 2 else (1, 0), task, one)
 
     fit(model, chunks, lambda _: Score(0.0, {"none": 0}), lambda *_: None,
         FitConfig(max_epochs=1, accumulate=3, clip=0), SGDConfig(rate=0.5), ConstantConfig(), steps=1, display=Quiet())

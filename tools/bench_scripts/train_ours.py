@@ -19,7 +19,7 @@ from seq2x.checkpoint import load_text, read_config
 from seq2x.config import read
 from seq2x.run import train
 from seq2x.settings import RunConfig, build_model
-from seq2x.training.fit import FitConfig, Progress, Score, Update
+from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 
 class Watch:
