@@ -104,7 +104,7 @@ class Engine:
                 (loss.total * item.weight / counts[item.task]).backward()
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
                     key = f"{item.task} {name}"
-                    sums[key] = sums.get(key, 0.0) + value.double() * item.weight
+                    sums[key] = sums.get(key, 0.0) + value.float() * item.weight
         return {key: float(value) for key, value in sums.items()}
 
     def _autocast(self) -> AbstractContextManager[object]:
