@@ -43,10 +43,10 @@ def test_a_run_trains_stops_goes_on_and_translates(tmp_path: Path, precision: st
         "schedule": {"kind": "constant"},
     }
     config = RunConfig.model_validate(settings)
-    train(config, tmp_path / "whole", say=lambda line: None)
+    train(config, tmp_path / "whole", say=lambda _: None)
     limited = RunConfig.model_validate({**settings, "training": {**settings["training"], "max_epochs": 1}})
-    train(limited, tmp_path / "parts", say=lambda line: None)
-    train(config, tmp_path / "parts", resume=True, say=lambda line: None)
+    train(limited, tmp_path / "parts", say=lambda _: None)
+    train(config, tmp_path / "parts", resume=True, say=lambda _: None)
     states = [load_file(tmp_path / run / "resume" / "state.safetensors") for run in ("whole", "parts")]
     assert "random.cuda.0" in states[0]
     for name, tensor in states[0].items():
