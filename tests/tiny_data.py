@@ -6,7 +6,10 @@ import random
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seq2x import config
+from seq2x.run import train
 from seq2x.settings import RunConfig
 
 NAMES, PLACES = ["ann", "bob", "eve", "tom"], ["york", "rome", "oslo"]
@@ -70,3 +73,9 @@ def settings(files: Path, *kinds: str, **training: Any) -> RunConfig:
 
 def quiet(_: str) -> None:
     """The log where none is wanted."""
+
+
+def go_on(toml: str, directory: str) -> None:
+    """Begin a training, or go on with it: what a process that is to be killed runs."""
+    torch.set_num_threads(1)
+    train(toml, directory, resume=True, say=quiet)
