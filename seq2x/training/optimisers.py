@@ -77,7 +77,7 @@ class SGDConfig(Config):
             self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.nesterov,
-            fused=True,
+            fused=not self.momentum,  # torch 2.13: fused, parameters that have had no gradient yet are a TypeError
         )
 
     def at(self, step: int) -> Self:  # noqa: ARG002 - the contract of an optimiser's config
