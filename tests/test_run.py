@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -52,15 +48,6 @@ def test_tasks_share_one_encoder(files: Path) -> None:
     assert result.progress.best > 90
 
 
-def same(left: Path, right: Path) -> None:
-    for name in ("weights.safetensors", "resume/state.safetensors"):
-        mine, other = load_file(left / name), load_file(right / name)
-        assert mine.keys() == other.keys()
-        assert all((mine[key] == other[key]).all() for key in mine), name
-    steps = [[(record["step"], record["scores"]) for record in checkpoint.read_metrics(run)] for run in (left, right)]
-    assert steps[0] == steps[1]
-
-
 @pytest.mark.parametrize("kinds", [("translate",), ("tag", "classify")])
 def test_stopped_and_resumed_is_never_stopped(files: Path, kinds: tuple[str, ...]) -> None:
     train(settings(files, *kinds), files / "whole", say=quiet)
@@ -71,33 +58,6 @@ def test_stopped_and_resumed_is_never_stopped(files: Path, kinds: tuple[str, ...
     assert [record["step"] for record in mine] == [record["step"] for record in other if record["step"] != 10]
     whole, parts = (load_file(files / name / "resume/state.safetensors") for name in ("whole", "parts"))
     assert all((whole[key] == parts[key]).all() for key in whole if key.startswith("model."))
-
-
-KILLED = """
-import sys, time
-from seq2x import config
-from seq2x.run import train
-from seq2x.settings import RunConfig
-train(config.read(RunConfig, sys.argv[1]), sys.argv[2], resume=True, say=lambda line: None)
-"""
-
-
-def test_killed_at_any_moment_it_goes_on_as_if_never_stopped(files: Path) -> None:
-    own = settings(files, "translate", max_epochs=6)
-    (files / "run.toml").write_text(config.dump(own))
-    train(own, files / "whole", say=quiet)
-    draw = random.Random(3)
-    for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", KILLED, files / "run.toml", files / "killed"])
-        for _ in range(600):
-            if (files / "killed" / "resume").exists():
-                break
-            time.sleep(0.05)
-        time.sleep(draw.uniform(0.0, 1.0))
-        process.kill()
-        process.wait()
-    train(own, files / "killed", resume=True, say=quiet)
-    same(files / "whole", files / "killed")
 
 
 def test_an_older_run_is_not_overwritten_without_being_asked(files: Path) -> None:
