@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from contracts.pieces import build
 from safetensors.torch import load_file
 from tiny_data import quiet, settings, write_files
 
-from seq2x import checkpoint
+from seq2x import Classifier, Tagger, Translator, checkpoint
 from seq2x.errors import RunError
 from seq2x.run import train
 from seq2x.text import Vocabulary
@@ -146,6 +147,26 @@ def test_metrics_after_the_state_are_dropped(tmp_path: Path) -> None:
     checkpoint.keep_metrics(tmp_path, 2)
     assert [record["step"] for record in checkpoint.read_metrics(tmp_path)] == [1, 2]
     assert checkpoint.read_metrics(tmp_path)[0]["note"] == "a\u2028b"
+
+
+RUNS = Path(__file__).parent / "fixtures" / "runs"
+
+
+def test_this_format_is_kept_for_those_to_come() -> None:
+    """Where this fails, tests/fixtures/make_run.py writes it; older ones stay as they are."""
+    assert (RUNS / f"format-{checkpoint.FORMAT}" / checkpoint.WEIGHTS).is_file()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RUNS.glob("*.json")))
+def test_a_run_of_every_released_format_predicts_what_it_did(name: str) -> None:
+    expected = json.loads((RUNS / f"{name}.json").read_text(encoding="utf-8"))
+    texts = expected["texts"]
+    assert [list(found.tags) for found in Tagger.load(RUNS / name).tag(texts)] == expected["tags"]
+    labels = Classifier.load(RUNS / name).classify(texts)
+    translations = Translator.load(RUNS / name).translate(texts)
+    # to the string; the last bits of a number are the machine's
+    assert [[found.label, pytest.approx(found.probability)] for found in labels] == expected["labels"]
+    assert [[found.text, pytest.approx(found.score)] for found in translations] == expected["translations"]
 
 
 def test_no_run_directory_names_its_neighbours(tmp_path: Path) -> None:
