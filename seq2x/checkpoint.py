@@ -3,6 +3,7 @@
     runs/NAME/
       config.toml           every setting, defaults filled in
       source.model ...      SentencePiece model(s), plain-text vocabularies, labels.TASK.txt (line number = id)
+      pretrained/           config and tokenizer of a Hugging Face encoder, where one is used
       weights.safetensors   the best weights; tensors only
       resume/               everything that going on needs; may be deleted
       metrics.jsonl         one line an evaluation
@@ -31,6 +32,7 @@ from seq2x.errors import RunError, nearest
 from seq2x.model import Model
 from seq2x.settings import RunConfig, build_model
 from seq2x.text import Processor, Vocabulary
+from seq2x.text.pretrained import FOLDER
 
 CONFIG, WEIGHTS, METRICS, CARD = "config.toml", "weights.safetensors", "metrics.jsonl", "README.md"
 STATE, LOCK = "resume/state.safetensors", ".lock"
@@ -98,7 +100,7 @@ def load(directory: str | Path, device: str = "cpu") -> Loaded:
     source, target = load_text(directory, config)
     labels = load_labels(directory, config)
     with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: the caller's random state stays
-        model = build_model(config, source, target, labels)
+        model = build_model(config, source, target, labels, directory / FOLDER)
     load_weights(model, directory / WEIGHTS)
     return Loaded(config, model.to(device).eval(), source, target, labels)
 
@@ -126,6 +128,7 @@ def save_run(directory: Path, loaded: Loaded, card: str) -> None:
     write(directory / CONFIG, settings_file.dump(loaded.config))
     save_text(directory, loaded.source, loaded.target)
     save_labels(directory, loaded.labels)
+    save_encoder(directory, loaded.model)
     save_weights(dict(loaded.model.named_parameters()), directory / WEIGHTS)
     write(directory / CARD, card)
 
@@ -136,6 +139,12 @@ def load_text(directory: Path, config: RunConfig) -> tuple[Processor, Processor 
     if not any(task.kind == "translate" for task in config.tasks.values()):
         return source, None
     return source, source if config.joint else (config.target_text or config.text).load(directory, "target")
+
+
+def save_encoder(directory: Path, model: Model) -> None:
+    """Write the folder ``pretrained``, if the encoder is one."""
+    with _writing(directory):
+        model.encoder.save(directory / FOLDER)
 
 
 def save_labels(directory: Path, labels: Mapping[str, Vocabulary]) -> None:

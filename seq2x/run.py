@@ -28,6 +28,7 @@ from seq2x.overview import Overview, ends, model_size, parameters, say_data, upd
 from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, build_model
+from seq2x.text.pretrained import FOLDER
 from seq2x.training.distributed import Ranks, choose_device, joined
 from seq2x.training.fit import fit
 from seq2x.training.progress import Display, FitConfig, Item, Progress, Score, State, Update
@@ -190,7 +191,7 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
                   if task.kind != "translate"}
         labels = labels if older is None else start.grown_labels(config, older, labels)
     torch.manual_seed(config.seed)
-    model = build_model(config, source, target, labels)
+    model = build_model(config, source, target, labels, _kept_encoder(directory, config, goes_on))
     if config.start is not None and config.start.freeze:
         model.encoder.requires_grad_(False)
     rows.row("vocabulary", vocabulary(config, source, target, labels))
@@ -199,6 +200,13 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
     for line in [] if older is None else start.take(loaded, older):
         rows.row("start", line)
     return loaded
+
+
+def _kept_encoder(directory: Path, config: RunConfig, goes_on: bool) -> Path | None:
+    """The folder that a run keeps of a pretrained encoder, where its weights come from that run anyway."""
+    if goes_on:
+        return directory / FOLDER
+    return None if config.start is None else Path(config.start.run) / FOLDER
 
 
 def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:
@@ -211,6 +219,7 @@ def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) ->
             (directory / name).unlink(missing_ok=True)
         checkpoint.save_text(directory, loaded.source, loaded.target)
         checkpoint.save_labels(directory, loaded.labels)
+        checkpoint.save_encoder(directory, loaded.model)
 
 
 class _Training:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from torch import nn
@@ -12,14 +13,14 @@ from torch import nn
 from seq2x.config import Config
 from seq2x.data.datasets import Limit
 from seq2x.data.readers import PairFormat, TaggedFormat, TextFormat
-from seq2x.encoders import EncoderConfig
+from seq2x.encoders import Encoder, EncoderConfig, PretrainedEncoderConfig
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.encoders.transformer import TransformerEncoderConfig
 from seq2x.errors import ConfigError
 from seq2x.heads import ClassifyHeadConfig, Outputs, SearchConfig, TagHeadConfig, TranslateHeadConfig
 from seq2x.heads.base import Head
 from seq2x.model import Model
-from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary
+from seq2x.text import Pretrained, PretrainedTextConfig, Processor, SubwordsConfig, TextConfig, Vocabulary
 from seq2x.training.optimisers import AdamConfig, OptimiserConfig
 from seq2x.training.progress import FitConfig
 from seq2x.training.schedules import CosineConfig, ScheduleConfig
@@ -176,6 +177,36 @@ class RunConfig(Config):
                     )
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_a_pretrained_model_once(cls, data: Any) -> Any:
+        """With a pretrained encoder, ``text`` is its tokenizer, and the name of the model is filled in."""
+        encoder, text = (data.get(key) for key in ("encoder", "text"))
+        encoder = encoder.model_dump() if isinstance(encoder, Config) else encoder
+        if not isinstance(encoder, Mapping) or encoder.get("kind") != "pretrained" or "model" not in encoder:
+            return data
+        if text is None or (isinstance(text, Mapping) and text.get("kind") == "pretrained"):
+            return {**data, "text": {"kind": "pretrained", "model": encoder["model"], **(text or {})}}
+        return data
+
+    @model_validator(mode="after")
+    def _pretrained_parts_belong_together(self) -> RunConfig:
+        encoder, text, target = self.encoder, self.text, self.target_text
+        if isinstance(encoder, PretrainedEncoderConfig) != isinstance(text, PretrainedTextConfig):
+            raise ValueError(f"text.kind = {text.kind!r} does not go with encoder.kind = {encoder.kind!r}: a "
+                             "pretrained encoder reads what its own tokenizer gives (leave [text] out), others cannot")
+        if isinstance(text, PretrainedTextConfig):
+            if isinstance(encoder, PretrainedEncoderConfig) and encoder.model != text.model:
+                raise ValueError(f"text.model = {text.model!r} is not encoder.model = {encoder.model!r}; "
+                                 "leave text.model out")
+            translates = [name for name, task in self.tasks.items() if task.kind == "translate"]
+            if translates and target is None:
+                raise ValueError(f"tasks.{translates[0]} translates: beside a pretrained encoder the target needs a "
+                                 "[target_text] of its own, such as kind = 'subwords'")
+        if isinstance(target, PretrainedTextConfig):
+            raise ValueError("target_text.kind = 'pretrained': the pieces of a pretrained encoder are for the source")
+        return self
+
     @property
     def joint(self) -> bool:
         """Whether one text processor serves source and target."""
@@ -183,11 +214,15 @@ class RunConfig(Config):
 
 
 def build_model(
-    config: RunConfig, source: Processor, target: Processor | None, labels: Mapping[str, Vocabulary]
+    config: RunConfig, source: Processor, target: Processor | None, labels: Mapping[str, Vocabulary],
+    pretrained: Path | None = None,
 ) -> Model:
-    """Make the model that ``config`` describes, weights fresh from torch's global generator."""
+    """Make the model that ``config`` describes, weights fresh from torch's global generator.
+
+    A pretrained encoder has its weights, or none that count where ``pretrained`` is the folder that a run keeps of it.
+    """
     try:
-        encoder = config.encoder.build(source.size, source.character_size)
+        encoder = _build_encoder(config.encoder, source, pretrained)
     except ValueError as error:
         raise ConfigError(f"encoder: {error}") from None
     heads: dict[str, Head] = {}
@@ -207,3 +242,9 @@ def build_model(
         except ValueError as error:
             raise ConfigError(f"tasks.{name}.head: {error}") from None
     return Model(encoder, heads)
+
+
+def _build_encoder(config: EncoderConfig, source: Processor, pretrained: Path | None) -> Encoder:
+    if isinstance(config, PretrainedEncoderConfig) and isinstance(source, Pretrained):
+        return config.build(source.size, None, order=source.order, opens=source.opens, folder=pretrained)
+    return config.build(source.size, source.character_size)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from tiny_bert import tiny_bert
 from tiny_data import quiet, settings, write_files
 
 from seq2x import checkpoint, config
 from seq2x.errors import ConfigError, DataError, RunError
+from seq2x.predictors import Tagger, Translator
 from seq2x.run import train
 from seq2x.settings import RunConfig
+from seq2x.start import extract
 
 
 @pytest.fixture
@@ -166,3 +170,58 @@ def test_without_a_directory_it_is_named_after_the_file(files: Path, monkeypatch
     assert train("mine.toml", say=quiet).directory == Path("runs/mine")
     with pytest.raises(RunError, match=r"say where to train"):
         train(settings(files, "classify"), say=quiet)
+
+
+def pretrained(files: Path, *kinds: str, **training: Any) -> dict[str, Any]:
+    """The same tasks on top of a tiny BERT, which lies beside the data and is named once."""
+    if not (files / "bert").exists():
+        shutil.copytree(tiny_bert(), files / "bert")
+    data = settings(files, *kinds, **training).model_dump(mode="json", exclude_none=True)
+    data["encoder"] = {"kind": "pretrained", "model": f"{files}/bert", "mix": "scalar", "rate": 1.0, "rate_decay": 1.0}
+    text = data.pop("text")
+    return {**data, "target_text": text} if "translate" in kinds else data
+
+
+def test_a_run_with_a_pretrained_encoder_needs_its_model_no_more(files: Path) -> None:
+    own = config.parse(RunConfig, pretrained(files, "tag", "translate", max_epochs=2), "test")
+    assert own.text.model_dump() == {"kind": "pretrained", "model": f"{files}/bert"}
+    train(own, files / "run", say=quiet)
+    shutil.rmtree(files / "bert")
+    assert {path.name for path in (files / "run" / "pretrained").iterdir()} == {
+        "config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert checkpoint.load(files / "run").config == own
+    tagged = Tagger.load(files / "run").tag("Ann went to York.")
+    assert [word.text for word in tagged.tokens] == ["Ann", "went", "to", "York", "."]
+    assert all(span.text == tagged.text[span.start : span.end] for span in tagged.spans)
+    assert isinstance(Translator.load(files / "run").translate("ann saw rome .").text, str)
+    assert Tagger.load(extract(files / "run", files / "small", ["tag"])).tag("Ann went to York.") == tagged
+    data = settings(files, "tag", max_epochs=1).model_dump(mode="json", exclude_none=True, exclude={"text", "encoder"})
+    train(config.parse(RunConfig, {**data, "start": {"from": f"{files}/small"}}, "test"), files / "next", say=quiet)
+    assert checkpoint.load(files / "next").config.encoder == own.encoder
+
+
+def test_a_pretrained_encoder_goes_on_as_if_never_stopped(files: Path) -> None:
+    for name, epochs in (("whole", 2), ("parts", 1)):
+        train(config.parse(RunConfig, pretrained(files, "tag", max_epochs=epochs), "test"), files / name, say=quiet)
+    own = config.parse(RunConfig, pretrained(files, "tag", max_epochs=2), "test")
+    shutil.rmtree(files / "bert")
+    train(own, files / "parts", resume=True, say=quiet)
+    same(files / "whole", files / "parts")
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"text": {"kind": "words"}}, r"text\.kind = 'words' does not go with encoder\.kind = 'pretrained'"),
+    ({"text": {"kind": "pretrained", "model": "other"}}, r"text\.model = 'other' is not encoder\.model = '.*bert'"),
+    ({"text": {"kind": "pretrained", "model": "x"}, "encoder": {"kind": "recurrent"}}, r"does not go with encoder"),
+    ({"encoder": {"kind": "pretrained"}}, r"encoder: the key 'model' is missing"),
+])
+def test_a_pretrained_encoder_has_its_own_text(files: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(RunConfig, {**pretrained(files, "tag"), **changes}, "test")
+    data = pretrained(files, "translate")
+    data["target_text"] = {"kind": "pretrained", "model": "x"}
+    with pytest.raises(ConfigError, match=r"target_text\.kind = 'pretrained'"):
+        config.parse(RunConfig, data, "test")
+    del data["target_text"]
+    with pytest.raises(ConfigError, match=r"tasks\.translate translates: .* the target needs a \[target_text\]"):
+        config.parse(RunConfig, data, "test")

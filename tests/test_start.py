@@ -193,7 +193,7 @@ def test_it_starts_from_a_tied_or_untied_table(tmp_path: Path) -> None:
                            older.model.get_parameter("encoder.embedding.table.weight"))
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", [name for name in ENCODERS if "pretrained" not in name])  # whose tokens are fixed
 def test_an_encoder_has_no_other_part_for_each_token(name: str) -> None:
     small, large = (parse(EncoderConfig, ENCODERS[name]).build(SIZE + more, CHARACTERS + more) for more in (0, 3))
     grown = {other for other, parameter in large.named_parameters()

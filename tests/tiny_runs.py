@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_bert import tiny_bert
 
 from seq2x import checkpoint
 from seq2x import config as settings_file
@@ -40,6 +41,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
                                        "positions": "learned"},
+    "pretrained": {"kind": "pretrained", "window": 16, "mix": "scalar"},  # and a tiny BERT
 }
 HEADS: dict[str, dict[str, Any]] = {
     "classify": {"kind": "classify", "pooling": "attention"},
@@ -62,15 +64,19 @@ def write_run(
     directory: Path, tasks: dict[str, dict[str, Any]], encoder: str = "recurrent", text: str = "subwords", seed: int = 0
 ) -> Path:
     """Write a run whose weights are random and far from zero, so that nothing is equal by chance."""
-    config = RunConfig.model_validate({"text": TEXTS[text], "encoder": ENCODERS[encoder], "tasks": tasks})
+    settings = {"text": TEXTS[text], "encoder": ENCODERS[encoder], "tasks": tasks}
+    if encoder == "pretrained":
+        own = {**ENCODERS[encoder], "model": tiny_bert()}
+        settings = {"target_text": TEXTS[text], "encoder": own, "tasks": tasks}
+    config = RunConfig.model_validate(settings)
     source = config.text.learn([*LINES, *TARGETS] if config.joint else LINES)
-    target = source if config.joint else config.text.learn(TARGETS)
+    target = source if config.joint else (config.target_text or config.text).learn(TARGETS)
     labels = {}
-    for name, settings in config.tasks.items():
-        if settings.kind == "classify":
+    for name, one in config.tasks.items():
+        if one.kind == "classify":
             labels[name] = Vocabulary(LABELS)
-        if settings.kind == "tag":
-            labels[name] = Vocabulary(tags.complete(SPANS, settings.model_scheme))
+        if one.kind == "tag":
+            labels[name] = Vocabulary(tags.complete(SPANS, one.model_scheme))
     torch.manual_seed(seed)
     model = build_model(config, source, target, labels)
     with torch.no_grad():
@@ -79,6 +85,7 @@ def write_run(
     directory.mkdir(parents=True, exist_ok=True)
     checkpoint.save_text(directory, source, target)
     checkpoint.save_labels(directory, labels)
+    checkpoint.save_encoder(directory, model)
     checkpoint.write(directory / checkpoint.CONFIG, settings_file.dump(config))
     checkpoint.save_weights(dict(model.named_parameters()), directory / checkpoint.WEIGHTS)
     return directory

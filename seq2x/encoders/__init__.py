@@ -8,11 +8,16 @@ from pydantic import Field
 
 from seq2x.encoders.base import Encoder
 from seq2x.encoders.convolution import ConvolutionEncoderConfig
+from seq2x.encoders.pretrained import PretrainedEncoderConfig
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.encoders.transformer import TransformerEncoderConfig
 
 EncoderConfig = Annotated[
-    RecurrentEncoderConfig | ConvolutionEncoderConfig | TransformerEncoderConfig, Field(discriminator="kind")
+    RecurrentEncoderConfig | ConvolutionEncoderConfig | TransformerEncoderConfig | PretrainedEncoderConfig,
+    Field(discriminator="kind"),
 ]
 
-__all__ = ["ConvolutionEncoderConfig", "Encoder", "EncoderConfig", "RecurrentEncoderConfig", "TransformerEncoderConfig"]
+__all__ = [
+    "ConvolutionEncoderConfig", "Encoder", "EncoderConfig", "PretrainedEncoderConfig", "RecurrentEncoderConfig",
+    "TransformerEncoderConfig",
+]

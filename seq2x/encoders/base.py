@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 
 from torch import nn
 
@@ -28,3 +29,6 @@ class Encoder(nn.Module):
     def rate_factors(self) -> dict[str, float]:
         """Return factors on the learning rate by the name of a parameter here, where they are not 1."""
         return {}
+
+    def save(self, folder: Path) -> None:
+        """Write what a run must keep in ``folder`` beside its settings and weights; most encoders: nothing."""

@@ -6,6 +6,7 @@ import random
 from typing import Any, get_args
 
 import torch
+from tiny_bert import tiny_bert
 
 from seq2x.batch import Batch, Tokens
 from seq2x.encoders import EncoderConfig
@@ -16,6 +17,8 @@ from seq2x.text import tags
 SIZE, CHARACTERS, CLASSES, TARGETS = 40, 12, 5, 30
 TAGS = tuple(tags.complete(["LOC", "PER"], "BIO"))
 
+TINY = "a tiny BERT"
+"""Stands for the folder of one, which is not made before it is needed."""
 SMALL = {"embedding": {"width": 16}, "dropout": 0.1}
 SPELT = {"embedding": {"width": 10, "dropout": 0.1, "characters": {"width": 6, "maps": 3, "windows": [2, 3]}}}
 RECURRENT = {"kind": "recurrent", "hidden": 8}
@@ -37,6 +40,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
                                        "positions": "learned"},
+    "pretrained": {"kind": "pretrained", "model": TINY},
+    "pretrained, mixed, frozen below, in windows": {"kind": "pretrained", "model": TINY, "mix": "scalar", "freeze": 1,
+                                                    "window": 16},
 }
 DECODER = {"kind": "recurrent", "width": 16, "hidden": 16, "dropout": 0.1}
 TRANSFORMER = {"kind": "transformer", "width": 16, "layers": 1, "heads": 2, "feedforward": 24, "dropout": 0.1}
@@ -62,6 +68,8 @@ HEADS: dict[str, dict[str, Any]] = {
 def parse(union: Any, settings: dict[str, Any]) -> Any:
     (found,) = [member for member in get_args(get_args(union)[0])
                 if member.model_fields["kind"].default == settings["kind"]]
+    if settings.get("model") == TINY:
+        settings = {**settings, "model": tiny_bert(SIZE)}
     return found.model_validate(settings)
 
 
