@@ -14,7 +14,7 @@ import pytest
 import torch
 from contracts.pieces import kinds
 from safetensors.torch import load_file
-from tiny_data import go_on, quiet, settings, write_files
+from tiny_data import go_on, pretrained, quiet, settings, write_files
 
 from seq2x import checkpoint, config
 from seq2x.run import train
@@ -140,3 +140,12 @@ def test_killed_at_any_moment_it_goes_on(files: Path) -> None:
             killed += 1
     train(own, files / "killed", resume=True, say=quiet)
     assert_same(files / "whole", files / "killed")
+
+
+def test_a_pretrained_encoder_goes_on_as_if_never_stopped(files: Path) -> None:
+    for name, epochs in (("whole", 2), ("parts", 1)):
+        train(config.parse(RunConfig, pretrained(files, "tag", max_epochs=epochs), "test"), files / name, say=quiet)
+    own = config.parse(RunConfig, pretrained(files, "tag", max_epochs=2), "test")
+    shutil.rmtree(files / "bert")
+    train(own, files / "parts", resume=True, say=quiet)
+    assert_same(files / "whole", files / "parts")

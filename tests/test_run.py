@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tiny_bert import tiny_bert
-from tiny_data import quiet, settings, write_files
+from tiny_data import pretrained, quiet, settings, write_files
 
 from seq2x import checkpoint, config
 from seq2x.errors import ConfigError, DataError, RunError
@@ -172,16 +171,6 @@ def test_without_a_directory_it_is_named_after_the_file(files: Path, monkeypatch
         train(settings(files, "classify"), say=quiet)
 
 
-def pretrained(files: Path, *kinds: str, **training: Any) -> dict[str, Any]:
-    """The same tasks on top of a tiny BERT, which lies beside the data and is named once."""
-    if not (files / "bert").exists():
-        shutil.copytree(tiny_bert(), files / "bert")
-    data = settings(files, *kinds, **training).model_dump(mode="json", exclude_none=True)
-    data["encoder"] = {"kind": "pretrained", "model": f"{files}/bert", "mix": "scalar", "rate": 1.0, "rate_decay": 1.0}
-    text = data.pop("text")
-    return {**data, "target_text": text} if "translate" in kinds else data
-
-
 def test_a_run_with_a_pretrained_encoder_needs_its_model_no_more(files: Path) -> None:
     own = config.parse(RunConfig, pretrained(files, "tag", "translate", max_epochs=2), "test")
     assert own.text.model_dump() == {"kind": "pretrained", "model": f"{files}/bert"}
@@ -198,15 +187,6 @@ def test_a_run_with_a_pretrained_encoder_needs_its_model_no_more(files: Path) ->
     data = settings(files, "tag", max_epochs=1).model_dump(mode="json", exclude_none=True, exclude={"text", "encoder"})
     train(config.parse(RunConfig, {**data, "start": {"from": f"{files}/small"}}, "test"), files / "next", say=quiet)
     assert checkpoint.load(files / "next").config.encoder == own.encoder
-
-
-def test_a_pretrained_encoder_goes_on_as_if_never_stopped(files: Path) -> None:
-    for name, epochs in (("whole", 2), ("parts", 1)):
-        train(config.parse(RunConfig, pretrained(files, "tag", max_epochs=epochs), "test"), files / name, say=quiet)
-    own = config.parse(RunConfig, pretrained(files, "tag", max_epochs=2), "test")
-    shutil.rmtree(files / "bert")
-    train(own, files / "parts", resume=True, say=quiet)
-    same(files / "whole", files / "parts")
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_bert import tiny_bert
 
 from seq2x import config
 from seq2x.run import train
@@ -79,3 +81,13 @@ def go_on(toml: str, directory: str) -> None:
     """Begin a training, or go on with it: what a process that is to be killed runs."""
     torch.set_num_threads(1)
     train(toml, directory, resume=True, say=quiet)
+
+
+def pretrained(files: Path, *kinds: str, **training: Any) -> dict[str, Any]:
+    """The same tasks on top of a tiny BERT, which lies beside the data and is named once."""
+    if not (files / "bert").exists():
+        shutil.copytree(tiny_bert(), files / "bert")
+    data = settings(files, *kinds, **training).model_dump(mode="json", exclude_none=True)
+    data["encoder"] = {"kind": "pretrained", "model": f"{files}/bert", "mix": "scalar", "rate": 1.0, "rate_decay": 1.0}
+    text = data.pop("text")
+    return {**data, "target_text": text} if "translate" in kinds else data
