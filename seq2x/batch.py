@@ -95,25 +95,31 @@ def pad(sequences: Sequence[Sequence[int]], multiple: int = 1) -> Tensor:
 
 @dataclass(frozen=True)
 class Tokens(Rows):
-    """Token ids [B, T] long, their mask [B, T] bool (True = real), and the characters of each token [B, T, C] long."""
+    """Token ids [B, T] long and their mask [B, T] bool (True = real).
+
+    Where the text gives them: the characters of each token [B, T, C] long, and the number of its shape [B, T] long.
+    """
 
     ids: Tensor
     mask: Tensor
     characters: Tensor | None = None
+    shapes: Tensor | None = None
 
     @staticmethod
     def of(
-        ids: Sequence[Sequence[int]], characters: Sequence[Sequence[Sequence[int]]] | None = None, multiple: int = 1
+        ids: Sequence[Sequence[int]], characters: Sequence[Sequence[Sequence[int]]] | None = None, multiple: int = 1,
+        shapes: Sequence[Sequence[int]] | None = None,
     ) -> Tokens:
-        """Pad lists of ids (and of the characters of each token) into tensors; no sequence may be empty."""
+        """Pad lists of ids (and of the characters and shapes of the tokens) into tensors; no sequence may be empty."""
         if not all(ids):
             raise ValueError("a row of Tokens needs at least one token")
         padded = pad(ids, multiple)
         mask = mask_of(torch.tensor([len(row) for row in ids]), padded.shape[1])
+        looks = None if shapes is None else pad(shapes, multiple)
         if characters is None:
-            return Tokens(padded, mask)
+            return Tokens(padded, mask, shapes=looks)
         flat = [word for row in characters for word in [*row, *[()] * (padded.shape[1] - len(row))]]
-        return Tokens(padded, mask, pad(flat).view(*padded.shape, -1))
+        return Tokens(padded, mask, pad(flat).view(*padded.shape, -1), looks)
 
     @property
     def lengths(self) -> Tensor:

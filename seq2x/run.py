@@ -20,14 +20,17 @@ from seq2x.checkpoint import CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
 from seq2x.corpus import Corpus, learn_labels, learn_text
 from seq2x.data.batching import Batches, Position
 from seq2x.data.datasets import Dataset
+from seq2x.data.vectors import read_vectors
 from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import check, predict, score
 from seq2x.machine import device_line, surroundings
 from seq2x.model import Model
+from seq2x.nn.embeddings import Embedding
 from seq2x.overview import Overview, ends, model_size, parameters, say_data, updates, vocabulary
 from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, build_model
+from seq2x.text import SPECIALS, Processor
 from seq2x.text.pretrained import FOLDER
 from seq2x.training.distributed import Ranks, choose_device, joined
 from seq2x.training.fit import fit
@@ -197,6 +200,8 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
     rows.row("vocabulary", vocabulary(config, source, target, labels))
     rows.row("model", model_size(model))
     loaded = Loaded(config, model, source, target, labels)
+    if not goes_on and (config.start is None or config.start.vocabulary != "keep"):  # else all comes from the older run
+        _fill_vectors(model, source, rows)
     for line in [] if older is None else start.take(loaded, older):
         rows.row("start", line)
     return loaded
@@ -207,6 +212,16 @@ def _kept_encoder(directory: Path, config: RunConfig, goes_on: bool) -> Path | N
     if goes_on:
         return directory / FOLDER
     return None if config.start is None else Path(config.start.run) / FOLDER
+
+
+def _fill_vectors(model: Model, source: Processor, rows: Overview) -> None:
+    """Begin with pretrained vectors of the source's words, where the encoder's settings name some."""
+    embedding = getattr(model.encoder, "embedding", None)
+    if isinstance(embedding, Embedding) and embedding.config.vectors is not None:
+        words, first = source.entries[len(SPECIALS):], len(SPECIALS)
+        found = read_vectors(embedding.config.vectors.path, words, embedding.config.width)
+        embedding.fill(found.ids + first, found.rows)
+        rows.row("vectors", found.report)
 
 
 def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:

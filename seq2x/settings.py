@@ -20,7 +20,7 @@ from seq2x.errors import ConfigError
 from seq2x.heads import ClassifyHeadConfig, Outputs, SearchConfig, TagHeadConfig, TranslateHeadConfig
 from seq2x.heads.base import Head
 from seq2x.model import Model
-from seq2x.text import Pretrained, PretrainedTextConfig, Processor, SubwordsConfig, TextConfig, Vocabulary
+from seq2x.text import Pretrained, PretrainedTextConfig, Processor, SubwordsConfig, TextConfig, Vocabulary, WordsConfig
 from seq2x.training.optimisers import AdamConfig, OptimiserConfig
 from seq2x.training.progress import FitConfig
 from seq2x.training.schedules import CosineConfig, ScheduleConfig
@@ -205,6 +205,16 @@ class RunConfig(Config):
                                  "[target_text] of its own, such as kind = 'subwords'")
         if isinstance(target, PretrainedTextConfig):
             raise ValueError("target_text.kind = 'pretrained': the pieces of a pretrained encoder are for the source")
+        return self
+
+    @model_validator(mode="after")
+    def _the_text_gives_what_embeddings_need(self) -> RunConfig:
+        embedding = getattr(self.encoder, "embedding", None)
+        if getattr(embedding, "vectors", None) is not None and self.text.kind == "subwords":
+            raise ValueError("encoder.embedding.vectors are of words; text.kind = 'subwords' learns its own pieces, "
+                             "expected text.kind = 'words' (or 'characters')")
+        if getattr(embedding, "shape_width", 0) and not (isinstance(self.text, WordsConfig) and self.text.shapes):
+            raise ValueError("encoder.embedding.shape_width needs text.kind = 'words' and text.shapes = true")
         return self
 
     @property

@@ -228,7 +228,8 @@ def _places(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[int, tupl
     places: dict[int, tuple[tuple[int, ...], _Shared]] = {}
     for module in made.model.encoder.modules():
         if isinstance(module, Embedding):
-            places[id(module.table.weight)] = ((0,), shared["tokens"])
+            for table in filter(None, (module.table, module.static)):
+                places[id(table.weight)] = ((0,), shared["tokens"])
             if module.spelling is not None:
                 places[id(module.spelling.table.weight)] = ((0,), shared["characters"])
     for name in heads:

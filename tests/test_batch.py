@@ -18,6 +18,10 @@ def test_pad_and_mask() -> None:
     assert tokens.characters is not None
     assert tokens.characters[0, 1].tolist() == [2, 3, 0]
     assert tokens.characters[1].tolist() == [[5, 6, 7], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert tokens.shapes is None
+    looks = Tokens.of([[1, 2, 3], [4]], shapes=[[5, 6, 7], [8]], multiple=2).shapes
+    assert looks is not None
+    assert looks.tolist() == [[5, 6, 7, 0], [8, 0, 0, 0]]
     with pytest.raises(ValueError, match="at least one token"):
         Tokens.of([[1], []])
 

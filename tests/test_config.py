@@ -44,6 +44,13 @@ def test_settings_that_would_fail_later_are_refused() -> None:
     assert problem({"tasks": {"de": pairs}}) == (
         "ner.toml: tasks.de: train is one file, 'a.de'; data.format = 'lines' needs two: [source, target]")
     assert "encoder.windows.1: found 0" in problem(SMALLEST, "encoder.kind=convolution", "encoder.windows=[3, 0]")
+    assert "'subwords' learns its own pieces, expected text.kind = 'words'" in problem(
+        SMALLEST, "encoder.kind=recurrent", "encoder.embedding.vectors.path=glove.txt")
+    for text in ("subwords", "words"):
+        assert "encoder.embedding.shape_width needs text.kind = 'words' and text.shapes = true" in problem(
+            SMALLEST, f"text.kind={text}", "encoder.kind=recurrent", "encoder.embedding.shape_width=4")
+    assert "encoder.embedding.characters: unknown key 'maps'" in problem(
+        SMALLEST, "encoder.kind=recurrent", "encoder.embedding.characters={kind = 'recurrent', maps = 3}")
     assert "optimiser.betas.1: found 1.5" in problem(SMALLEST, "optimiser.kind=adamw", "optimiser.betas=[0.9, 1.5]")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tiny_data import pretrained, quiet, settings, write_files
+from tiny_data import NAMES, pretrained, quiet, settings, write_files
 
 from seq2x import checkpoint, config
 from seq2x.errors import ConfigError, DataError, RunError
@@ -61,6 +61,34 @@ def test_stopped_and_resumed_is_never_stopped(files: Path, kinds: tuple[str, ...
     assert [record["step"] for record in mine] == [record["step"] for record in other if record["step"] != 10]
     whole, parts = (load_file(files / name / "resume/state.safetensors") for name in ("whole", "parts"))
     assert all((whole[key] == parts[key]).all() for key in whole if key.startswith("model."))
+
+
+@pytest.mark.parametrize("mode", ["tuned", "frozen", "two-channel"])
+def test_word_vectors_are_read_once_and_never_again(files: Path, mode: str) -> None:
+    log: list[str] = []
+    known = {word: [number + 0.5] * 32 for number, word in enumerate([*NAMES, "rome", "went"])}
+    path = files / "vectors.txt"
+    path.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in known.items()))
+    own = config.dump(settings(files, "tag"))
+    own = own.replace("[encoder.embedding]", f'[encoder.embedding]\nvectors = {{ path = "{path}", mode = "{mode}" }}')
+    (files / "own.toml").write_text(own)
+    train(files / "own.toml", files / "whole", say=log.append)
+    assert any("vectors" in line and "6 of 11 words found, 0 in lower case" in line for line in log)
+    loaded = checkpoint.load(files / "whole")
+    tables = {name: value for name, value in loaded.model.encoder.named_parameters() if value.shape[1:] == (32,)}
+    rows = [loaded.source.encode_words([word]).ids[0] for word in known]
+    same = {name: all(value[row].tolist() == known[word] for row, word in zip(rows, known, strict=True))
+            for name, value in tables.items() if name.startswith("embedding")}
+    assert same == {"tuned": {"embedding.table.weight": False}, "frozen": {"embedding.table.weight": True},
+                    "two-channel": {"embedding.table.weight": False, "embedding.static.weight": True}}[mode]
+    train(files / "own.toml", files / "parts", overrides=["training.max_steps=5"], say=quiet)
+    path.unlink()
+    train(files / "own.toml", files / "parts", resume=True, say=quiet)
+    whole, parts = (load_file(files / name / "resume/state.safetensors") for name in ("whole", "parts"))
+    assert all((whole[key] == parts[key]).all() for key in whole if key.startswith("model."))
+    with pytest.raises(DataError, match=r"vectors\.txt: no such file"):
+        train(files / "own.toml", files / "whole", overwrite=True, say=quiet)
+    assert checkpoint.load(files / "whole").config == loaded.config  # refused, it harms nothing
 
 
 def test_an_older_run_is_not_overwritten_without_being_asked(files: Path) -> None:

@@ -88,6 +88,24 @@ def test_a_whole_run_goes_on_with_other_data(files: Path) -> None:
     assert "- started from" in (files / "new/README.md").read_text()
 
 
+def test_word_vectors_are_read_again_only_for_words_that_are_new(files: Path) -> None:
+    path = files / "vectors.txt"
+    path.write_text("".join(f"{word} {' '.join([str(number)] * 32)}\n"
+                            for number, word in enumerate(["ann", "kayak", "zoe"])))
+    data = config.given(settings(files, "tag", max_epochs=1))
+    data["encoder"]["embedding"]["vectors"] = {"path": str(path), "mode": "two-channel"}
+    train(config.parse(RunConfig, data, "old.toml"), files / "old", say=quiet)
+    write_new(files)
+    loaded, log, old = begun(files, from_run(files, "tag", start={"vocabulary": "grow"}))
+    assert any("vectors" in line and "3 of 14 words found" in line for line in log)
+    size, new = checkpoint.load(files / "old").source.size, dict(loaded.model.named_parameters())
+    for name in ("encoder.embedding.table.weight", "encoder.embedding.static.weight"):
+        assert torch.equal(new[name][:size], old[name])
+        assert new[name][loaded.source.entries.index("kayak")].tolist() == [1.0] * 32
+    path.unlink()
+    begun(files, from_run(files, "tag"))  # keeps the vocabulary, so it needs no file
+
+
 def test_by_default_the_vocabulary_stays_and_labels_are_those_of_the_data(files: Path) -> None:
     train(settings(files, "tag", max_epochs=1), files / "old", say=quiet)
     write_new(files)
@@ -199,6 +217,8 @@ def test_an_encoder_has_no_other_part_for_each_token(name: str) -> None:
     grown = {other for other, parameter in large.named_parameters()
              if parameter.shape != small.get_parameter(other).shape}
     tables = {id(module.table.weight) for module in large.modules() if isinstance(module, Embedding)}
+    tables |= {id(module.static.weight) for module in large.modules()
+               if isinstance(module, Embedding) and module.static is not None}
     tables |= {id(module.spelling.table.weight) for module in large.modules()
                if isinstance(module, Embedding) and module.spelling is not None}
     assert {id(large.get_parameter(other)) for other in grown} == tables

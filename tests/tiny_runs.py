@@ -29,14 +29,15 @@ SPANS = ["LOC", "PER"]
 TEXTS: dict[str, dict[str, Any]] = {
     "subwords": {"kind": "subwords", "size": 320},
     "words": {"kind": "words"},
-    "spelt words": {"kind": "words", "characters": True, "lowercase": True},
+    "spelt words": {"kind": "words", "characters": True, "shapes": True, "lowercase": True},
     "characters": {"kind": "characters"},
 }
 SMALL = {"embedding": {"width": 16}, "dropout": 0.1}
 ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent": {**SMALL, "kind": "recurrent", "hidden": 8},
     "recurrent, spelt": {"kind": "recurrent", "hidden": 8, "cell": "gru", "layers": 2,
-                         "embedding": {"width": 10, "characters": {"width": 6, "maps": 3, "windows": [2, 3]}}},
+                         "embedding": {"width": 10, "shape_width": 3,
+                                       "characters": {"width": 6, "maps": 3, "windows": [2, 3]}}},
     "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,

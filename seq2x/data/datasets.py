@@ -253,11 +253,12 @@ def _sample(seed: int, epoch: int, index: int, is_target: bool) -> int:
 
 def _cut(encoding: Encoding, most: int) -> Encoding:
     """Keep the first tokens and the end symbol."""
-    ids, _, characters = encoding
+    ids, _, characters, shapes = encoding
     if len(ids) <= most:
         return encoding
     return Encoding([*ids[: most - 1], ids[-1]], None,
-                    None if characters is None else [*characters[: most - 1], characters[-1]])
+                    None if characters is None else [*characters[: most - 1], characters[-1]],
+                    None if shapes is None else [*shapes[: most - 1], shapes[-1]])
 
 
 def _shorten(example: Tagged, encoding: Encoding, most: int, scheme: Scheme) -> Tagged:

@@ -67,15 +67,19 @@ class Encodings:
         self._ids = Ragged()
         self._spans = Ragged()  # start, end, start, end ... of the words of an example
         self._characters: Ragged | None = None  # a row for each token, in the order of all tokens
+        self._shapes: Ragged | None = None
 
     def add(self, encoding: Encoding) -> None:
-        """Append an example; the examples have characters all, or none."""
+        """Append an example; the examples have characters all, or none, and so with shapes."""
         self._ids.add(encoding.ids)
         self._spans.add(chain.from_iterable(encoding.spans or ()))
         if encoding.characters is not None:
             self._characters = self._characters or Ragged()
             for token in encoding.characters:
                 self._characters.add(token)
+        if encoding.shapes is not None:
+            self._shapes = self._shapes or Ragged()
+            self._shapes.add(encoding.shapes)
 
     @property
     def lengths(self) -> list[int]:
@@ -85,10 +89,11 @@ class Encodings:
     def tokens(self, rows: Integers) -> Tokens:
         """Return the tokens of examples ``rows`` [B]."""
         ids, mask = self._ids.padded(rows)
+        shapes = None if self._shapes is None else self._shapes.padded(rows)[0]
         if self._characters is None:
-            return Tokens(ids, mask)
+            return Tokens(ids, mask, shapes=shapes)
         places, real = self._ids.places(rows)
-        return Tokens(ids, mask, self._characters.padded(places, real)[0])
+        return Tokens(ids, mask, self._characters.padded(places, real)[0], shapes)
 
     def spans(self, rows: Integers) -> Tensor:
         """Return the range of tokens of each word, [B, W, 2]; an empty range is padding."""

@@ -76,7 +76,7 @@ def suffix(path: str | Path) -> str:
 def _whole_lines(path: Path) -> Iterator[bytes]:
     """The bytes in parts of about a mebibyte; each ends at the end of a line, or of the file."""
     parts: list[bytes] = []
-    for block in _blocks(path):
+    for block in blocks(path):
         cut = block.rfind(b"\n") + 1
         if cut:
             yield b"".join([*parts, block[:cut]])
@@ -87,7 +87,8 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file in parts, unpacked if it is gzipped; DataError where it is missing or damaged."""
     try:
         file = path.open("rb")
     except FileNotFoundError:

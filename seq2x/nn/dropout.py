@@ -35,6 +35,20 @@ class WordDropout(nn.Module):
         return ids.masked_fill(dropped, self.unknown)
 
 
+class TypeDropout(nn.Module):
+    """Drop whole words of the vocabulary, wherever they stand in the batch (Gal & Ghahramani 2016; Merity 2018)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, embedded: Tensor, ids: Tensor, size: int) -> Tensor:
+        """``embedded`` [B, T, D] are the vectors of ``ids`` [B, T] out of ``size``."""
+        if not self.training or self.rate == 0:
+            return embedded
+        return embedded * mask_like(embedded.new_empty(size), self.rate)[ids][..., None]
+
+
 def mask_like(tensor: Tensor, rate: float) -> Tensor:
     """Return an inverted dropout mask: 0 with probability ``rate``, else 1 / (1 - rate)."""
     return torch.empty_like(tensor).bernoulli_(1 - rate).div_(1 - rate)

@@ -76,7 +76,8 @@ def inference(model: nn.Module) -> Iterator[torch.device]:
 def batch_of(pieces: Sequence[Encoding]) -> Batch:
     """Return one batch whose rows and lengths are padded to the multiples that keep results apart; see seq2x.batch."""
     characters = [piece.characters for piece in pieces if piece.characters is not None]
-    source = Tokens.of([piece.ids for piece in pieces], characters or None, LENGTH_MULTIPLE)
+    shapes = [piece.shapes for piece in pieces if piece.shapes is not None]
+    source = Tokens.of([piece.ids for piece in pieces], characters or None, LENGTH_MULTIPLE, shapes or None)
     spans = None
     if all(piece.spans is not None for piece in pieces):
         flat = pad([list(chain.from_iterable(piece.spans or ())) for piece in pieces], 2 * LENGTH_MULTIPLE)

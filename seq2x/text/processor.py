@@ -19,6 +19,8 @@ class Encoding(NamedTuple):
     """Of each word given to ``encode_words`` its range of tokens: start, end (exclusive), never empty, EOS outside."""
     characters: list[list[int]] | None = None
     """Of each token its character ids, where the processor reads characters; never empty (EOS has one UNK)."""
+    shapes: list[int] | None = None
+    """Of each token the number of its shape (:mod:`seq2x.text.shapes`), where the processor looks at shapes."""
 
 
 class Processor(Protocol):

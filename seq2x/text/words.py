@@ -18,6 +18,7 @@ from pydantic import Field
 from seq2x.config import Config
 from seq2x.errors import DataError
 from seq2x.text.processor import Encoding, Processor
+from seq2x.text.shapes import END, shape
 from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
 SPELT = 100
@@ -33,6 +34,7 @@ class WordsConfig(Config):
     lowercase: bool = False
     digits: bool = Field(False, description="read every digit as 0")
     characters: bool = Field(False, description="give each word's characters too, as written")
+    shapes: bool = Field(False, description="give each word's shape too (capitalised, number ...), as written")
 
     def learn(self, texts: Iterable[str | Sequence[str]], known: Processor | None = None) -> Words:
         """Count words and characters. Each item is raw text, split by :func:`split`, or a list of words.
@@ -60,7 +62,7 @@ class WordsConfig(Config):
         return self._processor(vocabulary, characters)
 
     def _processor(self, vocabulary: Vocabulary, characters: Vocabulary | None) -> Words:
-        return Words(vocabulary, characters, lowercase=self.lowercase, digits=self.digits)
+        return Words(vocabulary, characters, lowercase=self.lowercase, digits=self.digits, shapes=self.shapes)
 
     def _key(self, word: str) -> str:
         return _key(word, self.lowercase, self.digits)
@@ -71,12 +73,13 @@ class Words:
 
     def __init__(
         self, vocabulary: Vocabulary, characters: Vocabulary | None = None, *,
-        lowercase: bool = False, digits: bool = False,
+        lowercase: bool = False, digits: bool = False, shapes: bool = False,
     ) -> None:
         self.vocabulary = vocabulary
         self.characters = characters
         self.lowercase = lowercase
         self.digits = digits
+        self.shapes = shapes
 
     @property
     def size(self) -> int:
@@ -109,7 +112,8 @@ class Words:
         if self.characters is not None:
             characters = [[self.characters.id(character) for character in _spelling(word)] or [UNK] for word in words]
             characters.append([UNK])  # EOS is spelt by no character, and no list may be empty
-        return Encoding([*ids, EOS], [(number, number + 1) for number in range(len(ids))], characters)
+        shapes = [*map(shape, words), END] if self.shapes else None
+        return Encoding([*ids, EOS], [(number, number + 1) for number in range(len(ids))], characters, shapes)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join the words by blanks."""

@@ -12,6 +12,7 @@ from seq2x.batch import Batch, Tokens
 from seq2x.encoders import EncoderConfig
 from seq2x.heads import HeadConfig, Outputs
 from seq2x.model import Model
+from seq2x.nn.embeddings import SHAPES
 from seq2x.text import tags
 
 SIZE, CHARACTERS, CLASSES, TARGETS = 40, 12, 5, 30
@@ -21,18 +22,23 @@ TINY = "a tiny BERT"
 """Stands for the folder of one, which is not made before it is needed."""
 SMALL = {"embedding": {"width": 16}, "dropout": 0.1}
 SPELT = {"embedding": {"width": 10, "dropout": 0.1, "characters": {"width": 6, "maps": 3, "windows": [2, 3]}}}
+BY_RECURRENCE = {"embedding": {"width": 10, "type_dropout": 0.1,
+                               "characters": {"kind": "recurrent", "width": 6, "hidden": 3}, "shape_width": 2}}
+TWO_CHANNELS = {"embedding": {"width": 8, "vectors": {"path": "never opened", "mode": "two-channel"}}}
 RECURRENT = {"kind": "recurrent", "hidden": 8}
 ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent": {**SMALL, **RECURRENT},
     "recurrent two layers, gru": {**SMALL, **RECURRENT, "layers": 2, "cell": "gru"},
     "recurrent plain, spelt": {**SPELT, **RECURRENT, "cell": "rnn"},
-    "recurrent residual, step by step, gru": {
-        **SMALL, **RECURRENT, "layers": 2, "cell": "gru", "connections": "residual", "input_dropout": 0.05,
+    "recurrent residual, step by step, gru, two channels": {
+        **TWO_CHANNELS, **RECURRENT, "layers": 2, "cell": "gru", "connections": "residual", "input_dropout": 0.05,
         "recurrent_dropout": 0.1, "output_dropout": 0.0},
     "recurrent highway, projected, weights dropped": {
         **SMALL, **RECURRENT, "hidden": 12, "projection": 8, "layers": 2, "connections": "highway",
         "weight_dropout": 0.1},
-    "recurrent dense, learned start": {**SMALL, **RECURRENT, "layers": 2, "connections": "dense", "initial": "learned"},
+    "recurrent dense, learned start, spelt by recurrence, shapes": {
+        **BY_RECURRENCE, **RECURRENT, "layers": 2, "connections": "dense", "initial": "learned",
+        "dropout": 0.1},
     "recurrent sum of all earlier": {**SMALL, **RECURRENT, "layers": 3, "cell": "rnn", "connections": "dense-residual",
                                      "weight_dropout": 0.1, "initial": "learned"},
     "recurrent one direction": {**SMALL, "kind": "recurrent", "hidden": 16, "bidirectional": False},
@@ -117,4 +123,5 @@ def batch(kind: str, chosen: list[tuple[Any, ...]], multiple: int = 1) -> Batch:
     target: Any = torch.tensor(targets) if kind == "classify" else Tokens.of(targets)
     if kind == "tag":
         target = torch.tensor([[*row, *[0] * (width - len(row))] for row in targets])
-    return Batch(Tokens.of(ids, characters, multiple), ranges, target)
+    shapes = [[number % SHAPES or 1 for number in row] for row in ids]
+    return Batch(Tokens.of(ids, characters, multiple, shapes), ranges, target)

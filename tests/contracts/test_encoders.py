@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from contracts.pieces import CHARACTERS, ENCODERS, SIZE, batch, examples, kinds, parse
@@ -75,7 +77,7 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
 def test_a_causal_encoder_sees_nothing_to_the_right(name: str) -> None:
     encoder = build(name).eval()
     first = tokens(8, LENGTH_MULTIPLE)
-    changed = Tokens(first.ids.clone(), first.mask, first.characters)
+    changed = replace(first, ids=first.ids.clone())
     changed.ids[:, 2:] = (changed.ids[:, 2:] + 1) % SIZE * first.mask[:, 2:]
     with torch.no_grad():
         same = torch.equal(encoder(first).states[:, :2], encoder(changed).states[:, :2])

@@ -16,7 +16,17 @@ from seq2x.data.datasets import Dataset, Limit, PairDataset, TaggedDataset, Text
 from seq2x.data.encodings import Ragged
 from seq2x.data.examples import Pair, Tagged, Text
 from seq2x.errors import DataError
-from seq2x.text import BOS, EOS, CharactersConfig, Processor, Subwords, SubwordsConfig, Vocabulary, WordsConfig
+from seq2x.text import (
+    BOS,
+    EOS,
+    CharactersConfig,
+    Encoding,
+    Processor,
+    Subwords,
+    SubwordsConfig,
+    Vocabulary,
+    WordsConfig,
+)
 
 SENTENCES = [
     "the small boat waits at the harbour", "two boats wait", "harbour lights", "a lighthouse keeper waits for lights",
@@ -52,19 +62,24 @@ def subwords(dropout: float = 0.0) -> Subwords:
 
 
 PROCESSORS: dict[str, Processor] = {
-    "words": WordsConfig().learn(SENTENCES), "spelt": WordsConfig(characters=True).learn(SENTENCES[:4]),
+    "words": WordsConfig().learn(SENTENCES), "spelt": WordsConfig(characters=True, shapes=True).learn(SENTENCES[:4]),
     "characters": CharactersConfig().learn(SENTENCES), "subwords": subwords(),
 }
 
 
-def same(found: Tokens, ids: Sequence[Sequence[int]], characters: Sequence[Sequence[Sequence[int]]] | None) -> None:
-    expected = Tokens.of(ids, characters)
+def same(found: Tokens, encodings: Sequence[Encoding]) -> None:
+    spelt = [encoding.characters for encoding in encodings if encoding.characters is not None]
+    shapes = [encoding.shapes for encoding in encodings if encoding.shapes is not None]
+    expected = Tokens.of([encoding.ids for encoding in encodings], spelt or None, shapes=shapes or None)
     assert found.ids.dtype == torch.long
     assert torch.equal(found.ids, expected.ids)
     assert torch.equal(found.mask, expected.mask)
     assert (found.characters is None) == (expected.characters is None)
     if found.characters is not None and expected.characters is not None:
         assert torch.equal(found.characters, expected.characters)
+    assert (found.shapes is None) == (expected.shapes is None)
+    if found.shapes is not None and expected.shapes is not None:
+        assert torch.equal(found.shapes, expected.shapes)
 
 
 INDICES = [[0], [5], [2, 0, 5, 7], [1, 1, 4], list(range(8))]
@@ -76,10 +91,9 @@ def test_texts_are_what_the_processor_says(name: str, indices: list[int]) -> Non
     processor, examples = PROCESSORS[name], texts()
     dataset = TextDataset(examples, processor, LABELS)
     encodings = [processor.encode(examples[index].text) for index in indices]
-    spelt = [encoding.characters for encoding in encodings if encoding.characters is not None]
     for epoch in (None, 3):
         batch = dataset.batch(indices, epoch)
-        same(batch.source, [encoding.ids for encoding in encodings], spelt or None)
+        same(batch.source, encodings)
         assert batch.spans is None
         assert isinstance(batch.target, torch.Tensor)
         assert [LABELS.entry(int(label)) for label in batch.target] == [examples[index].label for index in indices]
@@ -93,8 +107,7 @@ def test_tagged_words_keep_their_tokens(name: str, indices: list[int]) -> None:
     processor, examples = PROCESSORS[name], tagged()
     batch = TaggedDataset(examples, processor, TAGS).batch(indices, None)
     encodings = [processor.encode_words(examples[index].words) for index in indices]
-    spelt = [encoding.characters for encoding in encodings if encoding.characters is not None]
-    same(batch.source, [encoding.ids for encoding in encodings], spelt or None)
+    same(batch.source, encodings)
     assert isinstance(batch.target, torch.Tensor)
     assert batch.spans is not None
     words = max(len(examples[index].words) for index in indices)
@@ -115,8 +128,8 @@ def test_pairs_open_and_close_their_targets(indices: list[int]) -> None:
     left = [source.encode(examples[index].source) for index in indices]
     right = [[BOS, *target.encode(examples[index].target or "").ids] for index in indices]
     assert isinstance(batch.target, Tokens)
-    same(batch.source, [encoding.ids for encoding in left], [encoding.characters or [] for encoding in left])
-    same(batch.target, right, None)
+    same(batch.source, left)
+    same(batch.target, [Encoding(ids) for ids in right])
     assert all(ids[-1] == EOS for ids in right)
     assert [dataset.lengths[index] for index in indices] == [
         max(len(encoding.ids), len(ids)) for encoding, ids in zip(left, right, strict=True)]
@@ -175,8 +188,9 @@ def test_long_texts_are_cut_or_left_out_and_counted(name: str) -> None:
     assert cut.report == "3 of 8 examples have more than 7 tokens and were cut; the first: made.tsv, line 1"
     assert (len(cut), max(cut.lengths)) == (8, 7)
     whole = processor.encode(SENTENCES[0])
-    same(cut.batch([0], None).source, [[*whole.ids[:6], EOS]],
-         None if whole.characters is None else [[*whole.characters[:6], whole.characters[-1]]])
+    same(cut.batch([0], None).source, [Encoding(
+        [*whole.ids[:6], EOS], None, whole.characters and [*whole.characters[:6], whole.characters[-1]],
+        whole.shapes and [*whole.shapes[:6], whole.shapes[-1]])])
     skipped = TextDataset(texts(), processor, LABELS, limit=Limit(max_tokens=7, on_long="skip"))
     assert skipped.report == "3 of 8 examples have more than 7 tokens and were left out; the first: made.tsv, line 1"
     assert [example.where[1] for example in skipped.examples] == [2, 3, 4, 6, 8]

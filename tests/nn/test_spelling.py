@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seq2x.batch import Tokens, pad
-from seq2x.nn.embeddings import SHORT, CharacterConfig, Embedding, EmbeddingConfig
+from seq2x.nn.embeddings import SHORT, CharacterConvolutionConfig, Embedding, EmbeddingConfig
 
 SIZE = 40
 LENGTHS = (3, SHORT, SHORT + 1, 1, 3 * SHORT, 5, 2)
@@ -14,7 +14,7 @@ LENGTHS = (3, SHORT, SHORT + 1, 1, 3 * SHORT, 5, 2)
 
 def embedding() -> Embedding:
     torch.manual_seed(0)
-    characters = CharacterConfig(width=6, maps=5, windows=(2, 3))
+    characters = CharacterConvolutionConfig(width=6, maps=5, windows=(2, 3))
     return Embedding(EmbeddingConfig(width=4, characters=characters), 9, SIZE).eval()
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2x.errors import DataError, RunError
-from seq2x.text import EOS, SPECIALS, UNK, CharactersConfig
+from seq2x.text import EOS, SPECIALS, UNK, CharactersConfig, Encoding
 
 TEXTS = ["the mill", ["the", "wheel"], "a\u2028b\u0085c\u00a0d"]
 
@@ -35,7 +35,7 @@ def test_unknown_characters_empty_words_and_line_feeds():
     processor = CharactersConfig(lowercase=True).learn(["ab\nAB \ud800"])
     assert processor.vocabulary.entries == (*SPECIALS, " ", "a", "b")
     assert processor.encode("Ax\n\ud800").ids == [5, UNK, 4, UNK, EOS]
-    assert processor.encode_words(["", "a"]) == ([UNK, 4, 5, EOS], [(0, 1), (2, 3)], None)
+    assert processor.encode_words(["", "a"]) == Encoding([UNK, 4, 5, EOS], [(0, 1), (2, 3)], None)
     assert processor.encode("").ids == [EOS]
 
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seq2x.errors import DataError, RunError
-from seq2x.text import EOS, SPECIALS, UNK, WordsConfig, split
+from seq2x.text import EOS, SPECIALS, UNK, Encoding, WordsConfig, split
 
 TEXTS = ["The miller , born in 1931 , isn't old .", ["the", "café", "costs", "2024"], "The café"]
 # Made of what the splitter has rules for, so that they meet.
@@ -112,8 +112,8 @@ def test_raw_text_is_split_and_has_no_spans():
 
 def test_nothing_is_encoded_as_the_end_alone():
     processor = WordsConfig(characters=True).learn(TEXTS)
-    assert processor.encode("") == ([EOS], None, [[UNK]])
-    assert processor.encode_words([]) == ([EOS], [], [[UNK]])
+    assert processor.encode("") == Encoding([EOS], None, [[UNK]])
+    assert processor.encode_words([]) == Encoding([EOS], [], [[UNK]])
 
 
 def test_lowercase_and_digits_change_the_word_but_not_its_characters():
