@@ -50,7 +50,7 @@ FORMAT = "1"
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Keep other trainings out of ``directory`` (made if need be) meanwhile; RunError where one is in it already."""
-    with _writing(directory / LOCK):
+    with _writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("w")
     with file:

@@ -173,7 +173,7 @@ def test_what_the_system_refuses(data: Path, world: Path, fails: Fails) -> None:
     assert (data / "train.tsv").is_file()
     shutil.copy(world / "classify.toml", data)
     message = fails(["train", "classify.toml", "--out", "train.tsv/run"], log=True)
-    assert message == "seq2x: error: train.tsv/run: Not a directory\n"
+    assert message == "seq2x: error: train.tsv/run: cannot be written: Not a directory; choose another --out\n"
 
 
 @pytest.mark.parametrize("arguments", [["init", "classify", "one.tsv"], ["init", "tag", "outside.conll"]])
