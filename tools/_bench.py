@@ -195,7 +195,7 @@ def _place(name: str, bench: Bench, threads: int, lock: Path | None) -> Place:
     log.write_text("", encoding="utf-8")
     # pip and venv write to the screen: with --json that must not be mixed with the lines
     with _screen_is_stderr():
-        pythons = {"ours": prepare(), "peer": environment(bench.peer)}
+        pythons = {"ours": prepare(bench.extra), "peer": environment(bench.peer)}
     return Place(pythons, folders, threads, log, lock)
 
 

@@ -41,6 +41,8 @@ class Bench(NamedTuple):
     duels: tuple[Duel, ...]
     data: str = ""
     """The set of tools/get_data that is needed, if any."""
+    extra: str = ""
+    """The extra of the project that ours is measured with, if any."""
     prepare: tuple[str, ...] = ()
     """A script of ours that makes files for both sides first, if any."""
 
@@ -49,14 +51,16 @@ CRF_SIZES = ("[32,40,17]", "[64,100,25]", "[16,512,9]")  # batch, length, tags
 
 CRF = Bench(
     "a CRF's loss (forward and backward) and Viterbi, processor milliseconds",
-    PYTORCH_CRF, 1, (
+    PYTORCH_CRF, 1, tuple(
         Duel(
-            ("crf_ours.py",), ("crf_pytorch_crf.py",),
-            tuple(Figure(f"{what} {size}", f"{what} {size} torch", "ms", False)
+            ("crf_ours.py", way), ("crf_pytorch_crf.py",),
+            tuple(Figure(f"{what} {size}", f"{what} {size} {way}", "ms", False)
                   for size in CRF_SIZES for what in ("loss", "viterbi")),
             {"threads": 0, **{f"{what} {size}": 1e-3 for size in CRF_SIZES for what in ("loss is", "tags sum to")}},
-        ),
+        )
+        for way in ("fast", "torch")  # compiled recursions (the extra of that name), and without them
     ),
+    extra="fast",
 )
 
 TRAIN = Bench(

@@ -181,8 +181,8 @@ with open({str(project / 'lock')!r}, "a") as lock:
 def test_cases_have_their_published_names() -> None:
     cases = {name: [figure.case for duel in bench.duels for figure in duel.figures] for name, bench in BENCHES.items()}
     assert cases == {
-        "crf": ["loss [32,40,17] torch", "viterbi [32,40,17] torch", "loss [64,100,25] torch",
-                "viterbi [64,100,25] torch", "loss [16,512,9] torch", "viterbi [16,512,9] torch"],
+        "crf": [f"{what} {size} {way}" for way in ("fast", "torch") for size in ("[32,40,17]", "[64,100,25]", "[16,512,9]")
+                for what in ("loss", "viterbi")],
         "train": ["recurrent coverage fp32 vs opennmt-py", "memory vs opennmt-py"],
     }
 

@@ -1,12 +1,14 @@
-"""Our CRF, every transition legal, as the peer's is."""
+"""Our CRF, every transition legal, as the peer's is. Argument: fast (compiled recursions) or torch (without)."""
 
 from __future__ import annotations
+
+import sys
 
 import torch
 from _crf import Sides, Work, measure
 from torch import Tensor
 
-from seq2x.nn.crf import CRF, Legal
+from seq2x.nn.crf import CRF, Legal, fast, use_kernels
 
 
 def make(work: Work) -> Sides:
@@ -25,4 +27,7 @@ def make(work: Work) -> Sides:
 
 
 if __name__ == "__main__":
+    use_kernels(sys.argv[1] == "fast")
+    if (fast.kernels(torch.zeros(1)) is not None) != (sys.argv[1] == "fast"):
+        sys.exit("numba, of the extra `fast`, cannot be loaded")
     measure(make)

@@ -10,13 +10,17 @@ is told as bool matrices; what is not legal scores -inf, in training as in decod
     posterior    marginals of tags and of segments, samples
     decoding     the best path, and the k best
     chains       forward and backward recursion, in torch
+    fast         the same and Viterbi as machine code, where the extra `fast` is installed: kernels
 """
 
 from __future__ import annotations
 
 from seq2x.nn.crf.chains import ImpossibleError, Scores, wide
 from seq2x.nn.crf.decoding import Best
+from seq2x.nn.crf.fast import use_kernels
 from seq2x.nn.crf.modules import CRF, Legal, Rules
 from seq2x.nn.crf.posterior import Posterior, Segments
 
-__all__ = ["CRF", "Best", "ImpossibleError", "Legal", "Posterior", "Rules", "Scores", "Segments", "wide"]
+__all__ = [
+    "CRF", "Best", "ImpossibleError", "Legal", "Posterior", "Rules", "Scores", "Segments", "use_kernels", "wide",
+]

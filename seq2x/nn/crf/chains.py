@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2x.batch import mask_of
 from seq2x.errors import DataError
 
 NOTHING = -1e30
@@ -65,12 +64,8 @@ class Chains(NamedTuple):
 
     @property
     def exact(self) -> Tensor:
-        """Where nothing that counts has underflowed, [B] bool.
-
-        What underflows is below the least normal number, beside factors of at most 1, so it is nothing beside
-        ``total``, the scaled mass of all paths, where that is 1e10 times greater at every step.
-        """
-        return (self.total > 1e10 * torch.finfo(self.total.dtype).tiny).all(0)
+        """Where nothing that counts has underflowed, [B] bool."""
+        return (self.total > least_total(self.total.dtype)).all(0)
 
 
 class LogChains(NamedTuple):
@@ -92,9 +87,32 @@ class LogChains(NamedTuple):
     """[B, Q, Q]: the expected number of each transition; as probabilities, too."""
 
 
+def least_total(dtype: torch.dtype) -> float:
+    """Return the total above which nothing that counts has underflowed.
+
+    What underflows is below the least normal number, beside factors of at most 1, so it is nothing beside the total,
+    the scaled mass of all paths, where that is 1e10 times greater.
+    """
+    return 1e10 * torch.finfo(dtype).tiny
+
+
+def inexact(exact: Tensor) -> Tensor | None:
+    """Return the rows to be counted again in log space, only these, so that the others keep their bits."""
+    return None if exact.all() else (~exact).nonzero()[:, 0]
+
+
 def wide(device: torch.device) -> torch.dtype:
     """Return the widest float type of a device."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def refuse(scores: Tensor, emissions: Tensor, mask: Tensor) -> None:
+    """Raise ImpossibleError for the first row whose best or summed score [B] is -inf, or not a number."""
+    impossible = ~(scores > -torch.inf)
+    if impossible.any():
+        row = int(impossible.nonzero()[0])
+        raise ImpossibleError(row, "its scores are not numbers" if emissions[row, mask[row]].isnan().any()
+                              else "no sequence of tags of its length is legal and allowed")
 
 
 def checked(emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> Tensor:
@@ -102,10 +120,11 @@ def checked(emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> T
 
     ValueError where the mask is not one of right-padded, non-empty rows; ImpossibleError where a word has no tag.
     """
-    lengths = mask.sum(1)
-    if not lengths.all():
-        raise ValueError(f"row {int((lengths == 0).nonzero()[0])} of the batch has no words; a CRF needs at least one")
-    if not torch.equal(mask, mask_of(lengths, mask.shape[1])):
+    if not mask[:, 0].all():
+        row = int((~mask[:, 0]).nonzero()[0])
+        if not mask[row].any():
+            raise ValueError(f"row {row} of the batch has no words; a CRF needs at least one")
+    if (mask[:, 1:] > mask[:, :1]).any() or (mask[:, 1:] > mask[:, :-1]).any():
         raise ValueError("the mask of a CRF is True first, then False; a row here has padding before a word")
     emissions = emissions.to(torch.promote_types(emissions.dtype, torch.float32))
     if allowed is None:

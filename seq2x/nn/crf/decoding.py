@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2x.nn.crf.chains import ImpossibleError, Scores, with_steps, with_stop
+from seq2x.nn.crf import fast
+from seq2x.nn.crf.chains import Scores, refuse, with_steps, with_stop
+from seq2x.nn.crf.fast import kernels
 
 
 class Best(NamedTuple):
@@ -22,13 +24,18 @@ class Best(NamedTuple):
 @torch.no_grad()
 def best_path(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
     """Return the best tags, [B, T] long, 0 at padding (Viterbi 1967); ImpossibleError names a row without any path."""
+    module = kernels(emissions)
+    if module is not None:
+        path, found = fast.best_path(module, emissions, mask, scores)
+        refuse(found, emissions, mask)
+        return path
     steps = with_steps(emissions, mask)
     start, moves = with_stop(scores)
     into = moves.t().contiguous()  # [Q, Q], row: the tag that is entered
     best = [start + steps[0]]  # best[t][:, k]: the best score of steps 0 to t where t has tag k
     for step in steps[1:].unbind():
         best.append((best[-1][:, None] + into).amax(2) + step)
-    _refuse(torch.isneginf(best[-1][:, -1]))
+    refuse(best[-1][:, -1], emissions, mask)
     tag = torch.full(best[0].shape[:1], len(start) - 1, device=mask.device)  # every row ends with "stop"
     path = []
     for scored in best[-2::-1]:  # the arg-max is looked for along the best path only
@@ -40,6 +47,11 @@ def best_path(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
 @torch.no_grad()
 def best_paths(emissions: Tensor, mask: Tensor, scores: Scores, count: int) -> tuple[Tensor, Tensor]:
     """Return the ``count`` best tags [B, k, T], and their scores [B, k], -inf where there are no more."""
+    module = kernels(emissions)
+    if module is not None:
+        paths, found = fast.best_paths(module, emissions, mask, scores, count)
+        refuse(found[:, 0], emissions, mask)
+        return paths, found
     steps = with_steps(emissions, mask)
     start, moves = with_stop(scores)
     into = moves.t().contiguous()
@@ -53,16 +65,11 @@ def best_paths(emissions: Tensor, mask: Tensor, scores: Scores, count: int) -> t
         best = ordered[..., :count] + step[..., None]
         origins.append(origin[..., :count])
     found = best[:, -1]  # [B, k]: every row ends with "stop"
-    _refuse(torch.isneginf(found[:, 0]))
+    refuse(found[:, 0], emissions, mask)
     place = torch.arange((tags - 1) * count, tags * count, device=mask.device).expand(rows, -1)
     path = []
     for origin in origins[::-1]:
         place = origin.flatten(1).gather(1, place)
         path.append(place // count)
-    paths = torch.stack(path[::-1], 2)
-    return paths.masked_fill(~mask[:, None] | torch.isneginf(found)[..., None], 0), found
-
-
-def _refuse(impossible: Tensor) -> None:
-    if impossible.any():
-        raise ImpossibleError(int(impossible.nonzero()[0]), "no sequence of tags of its length is legal and allowed")
+    found_paths = torch.stack(path[::-1], 2)
+    return found_paths.masked_fill(~mask[:, None] | torch.isneginf(found)[..., None], 0), found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seq2x.nn.crf.chains import Chains, Scores, in_log_space, run, wide, with_steps
+from seq2x.nn.crf import fast
+from seq2x.nn.crf.chains import LogChains, Scores, in_log_space, inexact, run, wide, with_steps
 
 
 class Gradient(NamedTuple):
@@ -24,19 +26,8 @@ class Gradient(NamedTuple):
     """[K]"""
 
 
-class Sum(Protocol):
-    """The log-sum of some paths' scores. Its gradient is how often they use each score (Lafferty et al. 2001)."""
-
-    value: Tensor
-    """[B], in the widest float type."""
-
-    def gradient(self, weight: Tensor) -> Gradient:
-        """``weight`` [B]: that of each row."""
-        ...
-
-
 class Likelihood(torch.autograd.Function):
-    """The sum over paths that are right minus that over all: log p, [B]."""
+    """The log-sum over the paths that are right minus that over all: log p, [B]."""
 
     @staticmethod
     def forward(ctx: Any, right: Path | Paths, free: Paths, emissions: Tensor, *_of: Tensor) -> Tensor:
@@ -57,18 +48,25 @@ class Path:
 
     def __init__(self, emissions: Tensor, tags: Tensor, mask: Tensor, scores: Scores) -> None:
         """``tags`` [B, T]; any value at padding."""
-        self._mask = mask
+        self._module, self._mask, self._lengths = fast.kernels(emissions), mask, mask.sum(1)
+        if self._module is not None:
+            self._tags = tags
+            self.value = fast.path_score(self._module, emissions, self._lengths, tags, scores)
+            return
         self._tags = tags.masked_fill(~mask, 0)
-        self._last = self._tags.gather(1, mask.sum(1, keepdim=True) - 1)[:, 0]
+        self._last = self._tags.gather(1, self._lengths[:, None] - 1)[:, 0]
         self._moves = (self._tags[:, :-1] * emissions.shape[2]).add_(self._tags[:, 1:])  # [B, T - 1]
         emitted = emissions.gather(2, self._tags[..., None])[..., 0].masked_fill(~mask, 0.0)
         moved = scores.transitions.flatten()[self._moves].masked_fill(~mask[:, 1:], 0.0)
         exact = wide(emissions.device)
-        self.value = (emitted.to(exact).sum(1) + moved.to(exact).sum(1)
+        self.value = (emitted.sum(1, dtype=exact) + moved.sum(1, dtype=exact)
                       + scores.start[self._tags[:, 0]] + scores.end[self._last])
 
     def add(self, found: Gradient, weight: Tensor) -> Gradient:
         """Add the gradient, times ``weight`` [B], to what was ``found``, in place."""
+        if self._module is not None:
+            fast.count(self._module, weight, self._lengths, self._tags, found)
+            return found
         weights = weight[:, None] * self._mask
         found.emissions.scatter_add_(2, self._tags[..., None], weights[..., None])
         found.transitions.view(-1).index_add_(0, self._moves.flatten(), weights[:, 1:].flatten())
@@ -78,23 +76,14 @@ class Path:
 
 
 class Paths:
-    """Every path."""
+    """Every path. The gradient of their log-sum is how often they use each score (Lafferty et al. 2001)."""
 
-    def __init__(self, emissions: Tensor, mask: Tensor, scores: Scores) -> None:
-        """-inf among the ``emissions`` [B, T, K] forbids a tag."""
-        steps = with_steps(emissions, mask)
-        self._chains, self._pairs = _mended(run(steps, scores), steps, scores)
-        self.value = self._chains.log_partition
+    value: Tensor
+    """[B]: log Z, in the widest float type."""
 
     def gradient(self, weight: Tensor) -> Gradient:
-        """See Sum."""
-        chains = self._chains
-        unary = chains.unary[:-1, :, :-1] * weight[:, None]
-        onward = chains.onward[1:] * weight[:, None]
-        pairs = (chains.alpha[:-1].flatten(0, 1).t() @ onward.flatten(0, 1)) * chains.moves  # [Q, Q]
-        if self._pairs is not None:
-            pairs += (self._pairs * weight[:, None, None]).sum(0)
-        return Gradient(unary.transpose(0, 1), pairs[:-1, :-1].contiguous(), unary[0].sum(0), pairs[:-1, -1])
+        """Return that of log Z times ``weight`` [B]."""
+        raise NotImplementedError
 
     def add(self, found: Gradient, weight: Tensor) -> Gradient:
         """Add the gradient, times ``weight`` [B], to what was ``found``, in place."""
@@ -103,16 +92,65 @@ class Paths:
         return found
 
 
-def _mended(chains: Chains, steps: Tensor, scores: Scores) -> tuple[Chains, Tensor | None]:
-    """Put rows that are not exact right; return their expected transitions [B, Q, Q] too, 0 for all others."""
-    exact = chains.exact
-    if exact.all():
-        return chains, None
-    rows = (~exact).nonzero()[:, 0]  # only these, so that the other rows keep their bits
-    right = in_log_space(steps[:, rows], scores)
-    pairs = chains.unary.new_zeros(len(exact), *right.pairs.shape[1:])
-    pairs[rows] = right.pairs.to(pairs.dtype)
-    chains.log_partition[rows] = right.log_partition
-    chains.unary[:, rows] = right.unary.to(pairs.dtype)
-    chains.alpha[:, rows] = chains.onward[:, rows] = 0
-    return chains, pairs
+def paths(emissions: Tensor, mask: Tensor, scores: Scores) -> Paths:
+    """Sum over all paths; -inf among the ``emissions`` [B, T, K] forbids a tag."""
+    module = fast.kernels(emissions)
+    if module is not None:
+        return _Compiled(module, emissions, mask, scores)
+    return _InTorch(emissions, mask, scores)
+
+
+class _InTorch(Paths):
+    def __init__(self, emissions: Tensor, mask: Tensor, scores: Scores) -> None:
+        steps = with_steps(emissions, mask)
+        self._chains = run(steps, scores)
+        self.value = self._chains.log_partition
+        rows = inexact(self._chains.exact)
+        self._pairs = None if rows is None else self._mend(rows, in_log_space(steps[:, rows], scores))
+
+    def gradient(self, weight: Tensor) -> Gradient:
+        chains = self._chains
+        unary = chains.unary[:-1, :, :-1] * weight[:, None]
+        onward = chains.onward[1:] * weight[:, None]
+        pairs = (chains.alpha[:-1].flatten(0, 1).t() @ onward.flatten(0, 1)) * chains.moves  # [Q, Q]
+        if self._pairs is not None:
+            pairs += (self._pairs * weight[:, None, None]).sum(0)
+        return Gradient(unary.transpose(0, 1), pairs[:-1, :-1].contiguous(), unary[0].sum(0), pairs[:-1, -1])
+
+    def _mend(self, rows: Tensor, right: LogChains) -> Tensor:
+        """Put ``rows`` right; return the expected transitions [B, Q, Q] of these, 0 for the others."""
+        chains = self._chains
+        chains.log_partition[rows] = right.log_partition
+        chains.unary[:, rows] = right.unary.to(chains.unary.dtype)
+        chains.alpha[:, rows] = chains.onward[:, rows] = 0
+        pairs = chains.unary.new_zeros(len(chains.exact), *right.pairs.shape[1:])
+        pairs[rows] = right.pairs.to(pairs.dtype)
+        return pairs
+
+
+class _Compiled(Paths):
+    def __init__(self, module: ModuleType, emissions: Tensor, mask: Tensor, scores: Scores) -> None:
+        self._again = (module, emissions.detach(), mask.sum(1), Scores(*(part.detach() for part in scores)))
+        self._sums = fast.sums(*self._again, torch.ones(len(mask), dtype=emissions.dtype))
+        self.value = self._sums.log_partition
+        rows = inexact(self._sums.exact)
+        self._pairs = None if rows is None else self._mend(
+            rows, in_log_space(with_steps(emissions[rows], mask[rows]), scores))
+
+    def gradient(self, weight: Tensor) -> Gradient:
+        alike = bool((weight == weight[0]).all())  # nearly always
+        pairs = self._sums.pairs * weight[0] if alike else fast.sums(*self._again, weight).pairs
+        if self._pairs is not None:
+            pairs += (self._pairs * weight[:, None, None]).sum(0)
+        unary = self._sums.unary * (weight[0] if alike else weight[:, None, None])
+        last = unary[torch.arange(len(unary)), self._again[2] - 1]
+        return Gradient(unary, pairs, unary[:, 0].sum(0), last.sum(0))
+
+    def _mend(self, rows: Tensor, right: LogChains) -> Tensor:
+        """As above, without the tag ``stop``."""
+        found = self._sums
+        found.log_partition[rows] = right.log_partition
+        found.unary[rows] = right.unary[:-1, :, :-1].transpose(0, 1).to(found.unary.dtype)
+        pairs = found.unary.new_zeros(len(found.exact), *found.pairs.shape)
+        pairs[rows] = right.pairs[:, :-1, :-1].to(pairs.dtype)
+        return pairs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seq2x.nn.crf.chains import ImpossibleError, Scores, checked
 from seq2x.nn.crf.decoding import Best, best_path, best_paths
-from seq2x.nn.crf.likelihood import Likelihood, Path, Paths
+from seq2x.nn.crf.likelihood import Likelihood, Path, paths
 from seq2x.nn.crf.posterior import Posterior
 
 
@@ -36,19 +36,19 @@ class Rules(nn.Module):
     DataError and a ValueError) names the row.
     """
 
-    illegal_transitions: Tensor
-    illegal_start: Tensor
-    illegal_end: Tensor
+    rule_transitions: Tensor
+    rule_start: Tensor
+    rule_end: Tensor
 
     def __init__(self, legal: Legal) -> None:
         super().__init__()
         for name, part in legal._asdict().items():
-            self.register_buffer(f"illegal_{name}", ~part, persistent=False)
+            rule = torch.zeros(part.shape).masked_fill(~part, -torch.inf)
+            self.register_buffer(f"rule_{name}", rule, persistent=False)
 
     def scores(self) -> Scores:
         """Return 0 where legal, -inf elsewhere."""
-        illegal = (self.illegal_transitions, self.illegal_start, self.illegal_end)
-        return Scores(*(torch.zeros(part.shape, device=part.device).masked_fill(part, -torch.inf) for part in illegal))
+        return Scores(self.rule_transitions, self.rule_start, self.rule_end)
 
     def viterbi(self, emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> Tensor:
         """Return the best tags, [B, T] long, 0 at padding."""
@@ -104,8 +104,8 @@ class CRF(Rules):
         scores = self._scores_like(emissions)
         with torch.autocast(emissions.device.type, enabled=False):
             with torch.no_grad():
-                right = Paths(narrowed, mask, scores) if partial else Path(emissions, tags, mask, scores)
-                free = Paths(emissions, mask, scores)
+                right = paths(narrowed, mask, scores) if partial else Path(emissions, tags, mask, scores)
+                free = paths(emissions, mask, scores)
             impossible = torch.isneginf(right.value)
             if partial and impossible.any():
                 raise ImpossibleError(int(impossible.nonzero()[0]), "no sequence of the tags it allows is legal")

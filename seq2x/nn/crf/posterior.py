@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2x.nn.crf.chains import ImpossibleError, LogChains, Scores, in_log_space, relative, run, with_steps
+from seq2x.nn.crf.chains import LogChains, Scores, in_log_space, inexact, refuse, relative, run, with_steps
+from seq2x.nn.crf.fast import Passes, kernels, passes
 
 
 class Segments(NamedTuple):
@@ -39,8 +40,6 @@ class Posterior(NamedTuple):
     """[B]: log Z, of the paths that are legal and allowed."""
     unary: Tensor
     """[B, T, K]: p(y_t = k), 0 at padding."""
-    local: Tensor
-    """[B, T, K]: emissions, relative to the greatest of their word."""
     alpha: Tensor
     """[B, T, K]: log p(y_t = k | words up to t)."""
     ahead: Tensor
@@ -49,6 +48,8 @@ class Posterior(NamedTuple):
     """[B, T]: the log of what alpha was divided by."""
     meeting: Tensor
     """[B, T]: the log of ``sum alpha_t E ahead_t+1``, by which the marginals were divided."""
+    local: Tensor
+    """[B, T, K]: emissions, relative to the greatest of their word."""
     scores: Scores
     """Relative to the greatest of each kind."""
     lengths: Tensor
@@ -58,25 +59,17 @@ class Posterior(NamedTuple):
     @torch.no_grad()
     def of(emissions: Tensor, mask: Tensor, scores: Scores) -> Posterior:
         """-inf among the ``emissions`` [B, T, K] forbids a tag. ImpossibleError names a row without any path."""
-        steps = with_steps(emissions, mask)
-        chains = run(steps, scores)
-        found = LogChains(chains.log_partition, chains.alpha.log(), chains.ahead.log(), chains.scales.log(),
-                          chains.total.log(), chains.unary, chains.moves)
-        rows = (~chains.exact).nonzero()[:, 0]
-        if len(rows):  # only these, so that the other rows keep their bits
-            right = in_log_space(steps[:, rows], scores)
-            found.log_partition[rows] = right.log_partition
-            for part, values in zip(found[1:-1], right[1:-1], strict=True):
-                part[:, rows] = values.to(part.dtype)
-        impossible = torch.isneginf(found.log_partition).nonzero()[:, 0]
-        if len(impossible):
-            raise ImpossibleError(int(impossible[0]), "no sequence of tags of its length is legal and allowed")
-        local = steps - steps.amax(2, keepdim=True)
-        local, alpha, ahead, unary = (part[:-1, :, :-1].transpose(0, 1)
-                                      for part in (local, found.alpha, found.ahead, found.unary))
-        scales, total = found.scales[:-1].t(), found.total[:-1].t()
-        return Posterior(found.log_partition, unary, local, alpha, ahead, scales, total - scales,
-                         relative(scores)[1], mask.sum(1))
+        module = kernels(emissions)
+        found, exact = (_in_torch(emissions, mask, scores) if module is None
+                        else _compiled(passes(module, emissions, mask.sum(1), scores)))
+        rows = inexact(exact)
+        if rows is not None:
+            right = _of_chains(in_log_space(with_steps(emissions[rows], mask[rows]), scores))
+            for part, values in zip(found, right, strict=True):
+                part[rows] = values.to(part.dtype)
+        refuse(found.log_partition, emissions, mask)
+        local = emissions - emissions.amax(2, keepdim=True)
+        return Posterior(*found, local.masked_fill(~mask[..., None], 0.0), relative(scores)[1], mask.sum(1))
 
     def segments(self, segments: Segments) -> Tensor:
         """Return the probability of each segment, [S]: its tags, and none forbidden just before or after."""
@@ -127,3 +120,33 @@ class Posterior(NamedTuple):
             tags = (mass <= target).sum(2).masked_fill(torch.le(self.lengths, word)[:, None], 0)
             drawn.append(tags)
         return torch.stack(drawn[::-1], 2)
+
+
+class _Found(NamedTuple):
+    """The first fields of Posterior."""
+
+    log_partition: Tensor
+    unary: Tensor
+    alpha: Tensor
+    ahead: Tensor
+    scales: Tensor
+    meeting: Tensor
+
+
+def _in_torch(emissions: Tensor, mask: Tensor, scores: Scores) -> tuple[_Found, Tensor]:
+    chains = run(with_steps(emissions, mask), scores)
+    found = LogChains(chains.log_partition, chains.alpha.log(), chains.ahead.log(), chains.scales.log(),
+                      chains.total.log(), chains.unary, chains.moves)
+    return _of_chains(found), chains.exact
+
+
+def _of_chains(found: LogChains) -> _Found:
+    """Leave out the tag ``stop``, rows first."""
+    alpha, ahead, unary = (part[:-1, :, :-1].transpose(0, 1) for part in (found.alpha, found.ahead, found.unary))
+    scales, total = (part[:-1].t() for part in (found.scales, found.total))
+    return _Found(found.log_partition, unary, alpha, ahead, scales, total - scales)
+
+
+def _compiled(found: Passes) -> tuple[_Found, Tensor]:
+    logs = (part.log() for part in (found.alpha, found.ahead, found.scales, found.meeting))
+    return _Found(found.log_partition, found.unary, *logs), found.exact

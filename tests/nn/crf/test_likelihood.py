@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import pytest
 import torch
 from crf_cases import LENGTHS, Case, case, enumerate_paths, legal, random_allowed
 from torch import Tensor
 
-from seq2x.nn.crf import CRF, ImpossibleError, Scores, chains, likelihood
+from seq2x.nn.crf import CRF, ImpossibleError, chains, fast, likelihood
 
 scales = pytest.mark.parametrize("scale", [1.0, 300.0], ids=["probabilities", "log space"])
 with_rules = pytest.mark.parametrize("rules", [False, True])
@@ -137,16 +138,17 @@ def test_long_sentences_with_large_scores_give_numbers(scale: float, dtype: torc
     torch.testing.assert_close(found.double(), exact, atol=1e-3, rtol=1e-5)
 
 
-def test_nothing_outlives_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_outlives_the_backward_pass(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     crf, emissions, tags, mask = case(rules=True)
     watched: list[weakref.ref[Tensor]] = []
-    run = chains.run
+    module, name = (likelihood, "run") if way == "torch" else (fast, "sums")
+    run = getattr(module, name)
 
-    def watch(steps: Tensor, scores: Scores) -> chains.Chains:
-        found = run(steps, scores)
-        watched.append(weakref.ref(found.alpha))
+    def watch(*arguments: Any, **named: Any) -> Any:
+        found = run(*arguments, **named)
+        watched.append(weakref.ref(found.unary))
         return found
 
-    monkeypatch.setattr(likelihood, "run", watch)
+    monkeypatch.setattr(module, name, watch)
     crf.log_likelihood(emissions.requires_grad_(), tags, mask).sum().backward()
     assert watched[0]() is None

@@ -1,0 +1,162 @@
+"""Calls the compiled recursions of kernels.py, where there are any; chains.py and decoding.py are their equal twins.
+
+Knows tensors on one side and arrays on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from seq2x.nn.crf.chains import Scores, least_total
+
+_wanted = True
+
+
+def use_kernels(wanted: bool) -> bool:
+    """Say whether this process may use compiled recursions, and return what it was told before; at first it may.
+
+    They need the extra ``fast``. Loading them takes half a second, and once, when they are compiled, some seconds: a
+    process that tags one line and ends is quicker without. A process that changes its mind may see other last bits.
+    """
+    global _wanted
+    before, _wanted = _wanted, wanted
+    return before
+
+
+def kernels(emissions: Tensor) -> ModuleType | None:
+    """Return the compiled recursions where they are wanted, there, and made for these emissions."""
+    suited = emissions.device.type == "cpu" and emissions.dtype in (torch.float32, torch.float64)
+    return _load() if _wanted and suited else None
+
+
+@cache
+def _load() -> ModuleType | None:
+    try:
+        from seq2x.nn.crf import kernels as module
+    except (ImportError, AttributeError):  # no numba, or none for this numpy or beside these modules
+        return None
+    return module
+
+
+class Sums(NamedTuple):
+    """What the log-sum of all paths and its gradient are made of."""
+
+    log_partition: Tensor
+    """[B]"""
+    unary: Tensor
+    """[B, T, K]: the marginals, 0 at padding."""
+    pairs: Tensor
+    """[K, K]: how often the rows that are exact make each transition, in all, each row times its weight."""
+    exact: Tensor
+    """[B]: as in Chains."""
+
+
+class Passes(NamedTuple):
+    """Both recursions, as in Chains, without the tag ``stop``; what stands at padding may be anything."""
+
+    log_partition: Tensor
+    """[B]"""
+    unary: Tensor
+    """[B, T, K]: the marginals, 0 at padding."""
+    alpha: Tensor
+    """[B, T, K]"""
+    ahead: Tensor
+    """[B, T, K]"""
+    scales: Tensor
+    """[B, T]"""
+    meeting: Tensor
+    """[B, T]: total / scale."""
+    exact: Tensor
+    """[B]"""
+
+
+def sums(module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores, weight: Tensor) -> Sums:
+    """Sum over the paths of ``emissions`` [B, T, K], rows of ``lengths`` [B]; ``weight`` [B] is for the pairs."""
+    _, length, tags = emissions.shape
+    width = tags + -tags % 8
+    pairs = emissions.new_zeros(width, width)
+    kept = [emissions.new_empty(shape) for shape in ((1, length, tags), (1, length), (1, length), (0, length, tags))]
+    log_partition, unary, exact = _run(module, emissions, lengths, scores, kept, pairs, weight)
+    return Sums(log_partition, unary, pairs[:tags, :tags], exact)
+
+
+def passes(module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores) -> Passes:
+    """Run both recursions over ``emissions`` [B, T, K], rows of ``lengths`` [B]."""
+    tags = emissions.shape[2]
+    flat = emissions.shape[:2]
+    alpha, ahead = (torch.ones(emissions.shape, dtype=emissions.dtype) for _ in range(2))
+    scales, meeting = (torch.ones(flat, dtype=emissions.dtype) for _ in range(2))
+    none = emissions.new_empty(0, tags + -tags % 8)
+    log_partition, unary, exact = _run(
+        module, emissions, lengths, scores, [alpha, scales, meeting, ahead], none, emissions.new_zeros(len(lengths)))
+    return Passes(log_partition, unary, alpha, ahead, scales, meeting, exact)
+
+
+def _run(
+    module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores, kept: Sequence[Tensor], pairs: Tensor,
+    weight: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log Z, the marginals and what is exact, and fill the rest."""
+    x, peaks = torch.empty(emissions.shape, dtype=emissions.dtype), emissions.new_empty(emissions.shape[:2])
+    module.relative(*_arrays(emissions, lengths, x, peaks))
+    log_partition, exact = torch.empty(len(x), dtype=torch.float64), torch.empty(len(x), dtype=torch.bool)
+    module.passes(*_arrays(x.exp_(), peaks, lengths, *_rows(scores)), least_total(emissions.dtype),
+                  *_arrays(*kept, pairs, weight, log_partition, exact))
+    return log_partition, x, exact
+
+
+def path_score(module: ModuleType, emissions: Tensor, lengths: Tensor, tags: Tensor, scores: Scores) -> Tensor:
+    """Return the score of ``tags`` [B, T], [B], in float64; IndexError for what is no tag."""
+    found = torch.empty(len(tags), dtype=torch.float64)
+    place = module.path_score(*_arrays(emissions, lengths, tags, *_rows(scores), found))
+    if place >= 0:
+        row, word = divmod(place, tags.shape[1])
+        raise IndexError(f"row {row} of the batch: word {word + 1} has the tag {int(tags[row, word])}; expected 0 to "
+                         f"{emissions.shape[2] - 1}")
+    return found
+
+
+def count(module: ModuleType, weight: Tensor, lengths: Tensor, tags: Tensor, gradient: Sequence[Tensor]) -> None:
+    """Add ``weight`` [B] to the ``gradient`` of what ``tags`` [B, T] use: emissions, transitions, start, end."""
+    module.count(*_arrays(weight, lengths, tags), *(part.numpy() for part in gradient))
+
+
+def best_path(module: ModuleType, emissions: Tensor, mask: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:
+    """Return the best tags, [B, T] long, 0 at padding, and their scores, [B]."""
+    path, found = torch.empty(mask.shape, dtype=torch.long), emissions.new_empty(len(mask))
+    module.best_path(*_arrays(emissions, mask.sum(1), *_padded(scores), path, found))
+    return path, found
+
+
+def best_paths(
+    module: ModuleType, emissions: Tensor, mask: Tensor, scores: Scores, count: int
+) -> tuple[Tensor, Tensor]:
+    """Return the ``count`` best tags [B, k, T], and their scores [B, k], -inf where there are no more."""
+    paths = torch.empty(len(mask), count, mask.shape[1], dtype=torch.long)
+    found = emissions.new_empty(len(mask), count)
+    module.best_paths(*_arrays(emissions, mask.sum(1), *_padded(scores), paths, found))
+    return paths, found
+
+
+def _arrays(*tensors: Tensor) -> list[NDArray[Any]]:
+    """The same memory, where a tensor is contiguous: kernels are compiled for that."""
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+def _rows(scores: Scores) -> tuple[Tensor, Tensor, Tensor]:
+    return scores.transitions, scores.start[None], scores.end[None]
+
+
+def _padded(scores: Scores) -> tuple[Tensor, Tensor, Tensor]:
+    """Return transitions [W, W], start [W] and end [W], W the next multiple of 8, with -inf."""
+    missing = -len(scores.start) % 8
+    return (F.pad(scores.transitions, (0, missing, 0, missing), value=-torch.inf),
+            F.pad(scores.start, (0, missing), value=-torch.inf), F.pad(scores.end, (0, missing), value=-torch.inf))
