@@ -26,9 +26,9 @@ def best_path(emissions: Tensor, mask: Tensor, scores: Scores) -> Tensor:
     """Return the best tags, [B, T] long, 0 at padding (Viterbi 1967); ImpossibleError names a row without any path."""
     module = kernels(emissions)
     if module is not None:
-        path, found = fast.best_path(module, emissions, mask, scores)
+        tags_found, found = fast.best_path(module, emissions, mask, scores)
         refuse(found, emissions, mask)
-        return path
+        return tags_found
     steps = with_steps(emissions, mask)
     start, moves = with_stop(scores)
     into = moves.t().contiguous()  # [Q, Q], row: the tag that is entered
