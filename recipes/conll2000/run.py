@@ -1,7 +1,7 @@
-"""Train a chunker on CoNLL-2000 and score it on the test set, once.
+"""Train a chunker on CoNLL-2000 and score it on the test set, once a seed.
 
     tools/get_data conll2000
-    python recipes/conll2000/run.py --out runs/conll2000
+    python recipes/conll2000/run.py --seeds 1 2 3
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import os
 import time
 from pathlib import Path
+from statistics import mean, stdev
 
 from seq2x import Tagger, evaluate, train
 from seq2x.config import read
@@ -21,18 +22,24 @@ HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SEQ2X_DATA", ".data")) / "conll2000"
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--out", type=Path, default=Path("runs/conll2000"), help="run directory")
+parser.add_argument("--out", type=Path, default=Path("runs/conll2000"), help="where the run directories go")
+parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="N", help="one training each")
 parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
 parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped")
 arguments = parser.parse_args()
 
 paths = [f'tasks.chunks.train="{(DATA / "train.txt.gz").as_posix()}"']
-config = read(RunConfig, HERE / "conll2000.toml", [*paths, *arguments.set])
+found: list[float] = []
+for seed in arguments.seeds:
+    config = read(RunConfig, HERE / "conll2000.toml", [*paths, f"seed={seed}", *arguments.set])
+    began = time.process_time()
+    run = train(config, arguments.out / f"seed-{seed}", resume=arguments.resume, display=ConsoleDisplay())
+    minutes = (time.process_time() - began) / 60
+    print(f"seed {seed}: {minutes:.1f} CPU minutes; best dev F1 {run.progress.best:.2f}", flush=True)
+    test = read_examples(config.tasks["chunks"], str(DATA / "test.txt.gz"))
+    result = evaluate(Tagger.load(run.directory), test)
+    print(f"seed {seed}: test F1 {result.value:.2f}; {result.scores}", flush=True)
+    found.append(result.value)
 
-began = time.process_time()
-run = train(config, arguments.out, resume=arguments.resume, display=ConsoleDisplay())
-print(f"trained in {(time.process_time() - began) / 60:.1f} CPU minutes; best dev F1 {run.progress.best:.2f}")
-
-test = read_examples(config.tasks["chunks"], str(DATA / "test.txt.gz"))
-scores = evaluate(Tagger.load(run.directory), test).scores
-print(f"test, {len(test):,} sentences: {scores}")
+spread = f" +- {stdev(found):.2f}" if len(found) > 1 else ""
+print(f"test F1, {len(found)} seeds: {mean(found):.2f}{spread}")
