@@ -6,6 +6,7 @@
       pretrained/           config and tokenizer of a Hugging Face encoder, where one is used
       weights.safetensors   the best weights; tensors only
       resume/               everything that going on needs; may be deleted
+      cache/                the training data as numbers, where corpus.memory = "cache"; may be deleted
       metrics.jsonl         one line an evaluation
       tensorboard/          curves, where TensorBoard is installed; may be deleted
       README.md             the model card
@@ -35,7 +36,7 @@ from seq2x.text import Processor, Vocabulary
 from seq2x.text.pretrained import FOLDER
 
 CONFIG, WEIGHTS, METRICS, CARD = "config.toml", "weights.safetensors", "metrics.jsonl", "README.md"
-STATE, LOCK = "resume/state.safetensors", ".lock"
+STATE, LOCK, CACHE = "resume/state.safetensors", ".lock", "cache"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 """What the system says of a disk that is full, and of a directory that is not to be written."""
@@ -70,16 +71,18 @@ def locked(directory: Path) -> Iterator[None]:
 def is_empty(directory: Path) -> bool:
     """Whether there is no such directory, or nothing in it that counts."""
     return not directory.exists() or (
-        directory.is_dir() and all(entry.name == LOCK for entry in directory.iterdir()))
+        directory.is_dir() and all(entry.name in (LOCK, CACHE) for entry in directory.iterdir()))
 
 
-def clear(directory: Path) -> None:
-    """Delete everything in a directory, its lock apart."""
+def clear(directory: Path, keep: str | None = None) -> None:
+    """Delete everything in a directory, its lock and ``keep`` apart."""
     with _writing(directory):
         for entry in directory.iterdir():
+            if entry.name in (LOCK, keep):
+                continue
             if entry.is_dir():
                 shutil.rmtree(entry)
-            elif entry.name != LOCK:
+            else:
                 entry.unlink()
 
 

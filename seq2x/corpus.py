@@ -6,23 +6,26 @@ Knows no training and no run directory.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import hold_out
-from seq2x.data.datasets import Dataset, PairDataset, TaggedDataset, TextDataset
-from seq2x.data.examples import Examples, Pair, Tagged, Text
-from seq2x.data.files import expand
+from seq2x.data.cache import Cache, Stamp, stamp
+from seq2x.data.coding import Coder, PairCoder, TaggedCoder, TextCoder
+from seq2x.data.datasets import CodedDataset, Dataset, in_memory
+from seq2x.data.examples import Example, Examples, Pair, Text
+from seq2x.data.files import expand, lines
 from seq2x.data.readers import stream_pairs, stream_tagged, stream_texts
 from seq2x.errors import DataError
 from seq2x.settings import Files, RunConfig, TagTask, TaskConfig
-from seq2x.text import Processor, TextConfig, Vocabulary, tags
+from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary, tags
 
 Say = Callable[[str], None]
-Example = Text | Tagged | Pair
 
 
 class Source(NamedTuple):
@@ -82,57 +85,143 @@ def named(path: Place) -> str:
     return " and ".join(names) if len(names) < 4 else f"{names[0]} ... {names[-1]} ({len(names):,} names)"
 
 
+class Streamed(Iterable[Any]):
+    """The training examples of a task that are never all in memory: read anew each time."""
+
+    def __init__(self, task: TaskConfig) -> None:
+        self._task = task
+
+    def __iter__(self) -> Iterator[Any]:
+        return stream_examples(self._task, self._task.train, [])
+
+
 class Corpus:
     """The examples of every task, read and split; what was read is said."""
 
-    def __init__(self, config: RunConfig, say: Say) -> None:
-        self.train: dict[str, list[Any]] = {}
+    def __init__(self, config: RunConfig, say: Say, cache: Path) -> None:
+        """``cache`` is the folder of coded examples where ``corpus.memory`` is "cache" and names none."""
+        self.train: dict[str, Iterable[Any]] = {}
         self.dev: dict[str, list[Any]] = {}
-        self.seen: dict[str, list[Any]] = {}
+        self.seen: dict[str, Iterable[Any]] = {}
         """Train before anything is held out: what labels and tags may occur."""
         self.sources: list[Source] = []
-        self.digests: dict[str, str] = {}
-        """The sha256 of every file that was read."""
+        self._stamps: dict[str, Stamp] = {}
+        self._cache = Path(config.corpus.cache or cache)
         for name, task in config.tasks.items():
-            examples = self.seen[name] = read_examples(task, task.train)
-            say(_reading(config, name, "train", task.train, examples))
-            files = files_of(task, task.train)
+            if config.corpus.memory == "cache":
+                self.train[name] = self.seen[name] = Streamed(task)
+                files = files_of(task, task.train)
+                self._look_at(files, Cache(self._cache / name).stamps)
+                size = sum(self._stamps[file].size for file in files) / 2**20
+                say(f"{split_name(config, name, 'train')} {size:>9,.1f} MiB        {named(task.train)}, in a stream")
+            else:
+                self.seen[name] = self._read(name, config, say)
             if task.dev is not None:
-                self.train[name], self.dev[name] = examples, read_examples(task, task.dev)
+                self.dev[name] = read_examples(task, task.dev)
                 say(_reading(config, name, "dev", task.dev, self.dev[name]))
                 self._record(name, "dev", files_of(task, task.dev), len(self.dev[name]))
-            else:
-                split = hold_out(examples, task.hold_out, config.seed)
-                self.train[name], self.dev[name] = split
-                say(f"{split_name(config, name, 'dev')} {len(split.dev):>9,} of these examples, held out of train "
-                    f"(hold_out = {task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
-                self._record(name, "dev, held out of train", files, len(split.dev))
-            self._record(name, "train", files, len(self.train[name]))
 
-    def dataset(self, name: str, loaded: Loaded) -> Dataset:
-        """Return the training examples of a task as tensors."""
-        task, examples, seed = loaded.config.tasks[name], self.train[name], loaded.config.seed
-        if task.kind == "classify":
-            return TextDataset(examples, loaded.source, loaded.labels[name], seed, task.limit)
-        if task.kind == "tag":
-            scheme = task.model_scheme
-            converted = [replace(example, tags=tuple(tags.convert(example.tags, task.data.scheme, scheme)))
-                         for example in examples]
-            return TaggedDataset(converted, loaded.source, loaded.labels[name], seed, task.limit, scheme)
-        assert loaded.target is not None
-        return PairDataset(examples, loaded.source, loaded.target, seed, task.limit)
+    @property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of every file that was read."""
+        return {file: stamp.sha256 for file, stamp in self._stamps.items()}
+
+    def dataset(self, name: str, loaded: Loaded, say: Say) -> Dataset:
+        """Return the training examples of a task as tensors; what becomes of a cache is said."""
+        coder = _coder(name, loaded)
+        examples = _converted(loaded.config.tasks[name], self.train[name])
+        if loaded.config.corpus.memory == "cache":
+            return self._cached(name, loaded, coder, examples, say)
+        return in_memory(coder, list(examples))
+
+    def _read(self, name: str, config: RunConfig, say: Say) -> list[Any]:
+        """Read train, and hold out what there is no dev file for."""
+        task = config.tasks[name]
+        examples = self.train[name] = read_examples(task, task.train)
+        say(_reading(config, name, "train", task.train, examples))
+        files = files_of(task, task.train)
+        if task.dev is None:
+            split = hold_out(examples, task.hold_out, config.seed)
+            self.train[name], self.dev[name] = split
+            say(f"{split_name(config, name, 'dev')} {len(split.dev):>9,} of these examples, held out of train "
+                f"(hold_out = {task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
+            self._record(name, "dev, held out of train", files, len(split.dev))
+        self._record(name, "train", files, len(examples) - len(self.dev.get(name, [])))
+        return examples
+
+    def _cached(
+        self, name: str, loaded: Loaded, coder: Coder[Any], examples: Iterable[Any], say: Say
+    ) -> CodedDataset:
+        """Return what the cache holds, made first where there is none that fits."""
+        task, cache = loaded.config.tasks[name], Cache(self._cache / name)
+        files = files_of(task, task.train)
+        made_from = {
+            "the data": [[file, self._stamps[file].sha256] for file in files],
+            f"tasks.{name}.data": task.data.model_dump(mode="json"),
+            f"tasks.{name}.limit": task.limit.model_dump(mode="json"),
+            "text": loaded.config.text.model_dump(mode="json", exclude={"dropout", "lines"}),
+            "target_text": (loaded.config.target_text or loaded.config.text).model_dump(
+                mode="json", exclude={"dropout", "lines"}),
+            "the vocabulary": [_digest(side.processor) for side in coder.sides],
+            "text.dropout (which needs the text itself)": [side.drops for side in coder.sides],
+            "the labels": loaded.labels[name].entries if name in loaded.labels else [],
+        }
+        made_from = json.loads(json.dumps(made_from))  # as a file gives it back
+        begins = split_name(loaded.config, name, "train")
+        if stale := cache.stale(made_from):
+            say(f"{begins} {cache.folder} is stale ({stale}); it is made anew")
+        if stale is not None:
+            cache.make(made_from, {file: self._stamps[file] for file in files}, coder, examples,
+                       loaded.config.corpus.workers, lambda line: say(f"{begins} {line}"))
+        self._record(name, "train", files, cache.examples)
+        say(f"{begins} {cache.examples:>9,} examples, {cache.tokens:,} tokens, {cache.size / 2**20:,.1f} MiB in "
+            f"{cache.folder}{'' if stale is not None else ' since before'}")
+        return CodedDataset(coder, cache.open(coder), cache.report)
+
+    def _look_at(self, files: Iterable[str], known: Mapping[str, Stamp]) -> None:
+        for file in files:
+            if file not in self._stamps:  # what is held out comes out of the same file
+                next(lines(file))  # a file that is missing or empty is told now
+                self._stamps[file] = stamp(file, known.get(file))
 
     def _record(self, task: str, split: str, files: Iterable[str], examples: int) -> None:
         for file in files:
-            if file not in self.digests:  # what is held out comes out of the same file
-                self.digests[file] = sha256_of(file)
-            self.sources.append(Source(task, split, file, examples, self.digests[file]))
+            self._look_at([file], {})
+            self.sources.append(Source(task, split, file, examples, self._stamps[file].sha256))
+
+
+def _coder(name: str, loaded: Loaded) -> Coder[Any]:
+    """What turns the examples of a task into numbers."""
+    task, seed = loaded.config.tasks[name], loaded.config.seed
+    if task.kind == "classify":
+        return TextCoder(loaded.source, loaded.labels[name], seed, task.limit)
+    if task.kind == "tag":
+        return TaggedCoder(loaded.source, loaded.labels[name], seed, task.limit, task.model_scheme)
+    assert loaded.target is not None
+    return PairCoder(loaded.source, loaded.target, seed, task.limit)
+
+
+def _converted(task: TaskConfig, examples: Iterable[Any]) -> Iterable[Any]:
+    """The examples with their tags in the scheme that the model learns."""
+    if task.kind != "tag":
+        return examples
+    found, scheme = task.data.scheme, task.model_scheme
+    return (replace(example, tags=tuple(tags.convert(example.tags, found, scheme))) for example in examples)
+
+
+def _digest(processor: Processor) -> str:
+    """The sha256 of everything that a processor saves."""
+    digest = hashlib.sha256()
+    with TemporaryDirectory() as folder:
+        processor.save(Path(folder), "text")
+        for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def sha256_of(path: str | Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return stamp(path).sha256
 
 
 def split_name(config: RunConfig, name: str, split: str) -> str:
@@ -150,7 +239,8 @@ def _reading(config: RunConfig, name: str, split: str, path: Place, examples: Se
 
 def learn_text(
     config: RunConfig,
-    train: Mapping[str, Sequence[Any]],
+    train: Mapping[str, Iterable[Any]],
+    say: Say,
     known: tuple[Processor | None, Processor | None] = (None, None),
 ) -> tuple[Processor, Processor | None]:
     """Learn what turns text into tokens, for the source and, where the run translates, the target; one may be both.
@@ -159,17 +249,28 @@ def learn_text(
     """
     translates = any(task.kind == "translate" for task in config.tasks.values())
 
-    def texts(side: str) -> Iterator[str | Sequence[str]]:
-        for example in (example for examples in train.values() for example in examples):
-            if isinstance(example, Pair):
-                yield example.source if side == "source" else example.target or ""
-            elif side == "source":
-                yield example.text if isinstance(example, Text) else example.words
+    def texts(*sides: str) -> Iterator[str | Sequence[str]]:
+        for side in sides:
+            for example in (example for examples in train.values() for example in examples):
+                if isinstance(example, Pair):
+                    yield example.source if side == "source" else example.target or ""
+                elif side == "source":
+                    yield example.text if isinstance(example, Text) else example.words
 
     def learn(settings: TextConfig, older: Processor | None, *sides: str) -> Processor:
         if older is not None and config.start is not None and config.start.vocabulary == "keep":
             return older
-        return settings.learn((text for side in sides for text in texts(side)), older)
+        count = 0
+
+        def counted() -> Iterator[str | Sequence[str]]:
+            nonlocal count
+            for count, item in enumerate(texts(*sides), start=1):  # noqa: B007 - counts beyond the loop
+                yield item
+
+        processor = settings.learn(counted(), older)
+        if isinstance(settings, SubwordsConfig) and count > settings.lines:
+            say(f"learnt from {settings.lines:,} lines, drawn at random of {count:,} (lines = {settings.lines})")
+        return processor
 
     if not translates:
         return learn(config.text, known[0], "source"), None
@@ -179,7 +280,7 @@ def learn_text(
     return learn(config.text, known[0], "source"), learn(config.target_text or config.text, known[1], "target")
 
 
-def learn_labels(task: TaskConfig, examples: Sequence[Any]) -> Vocabulary:
+def learn_labels(task: TaskConfig, examples: Iterable[Any]) -> Vocabulary:
     """Return the labels of a task, or the tags of the scheme that its model works in."""
     if not isinstance(task, TagTask):
         return Vocabulary(sorted({example.label for example in examples}))

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from torch import nn
 
-from seq2x.corpus import Corpus, Example, split_name
-from seq2x.data.datasets import Dataset, PairDataset
-from seq2x.data.examples import Pair, Tagged, Text
+from seq2x.corpus import Corpus, split_name
+from seq2x.data.datasets import Dataset
+from seq2x.data.examples import Example, Pair, Tagged, Text
 from seq2x.model import Model
 from seq2x.settings import RunConfig
 from seq2x.text import Processor, Vocabulary
@@ -54,22 +54,27 @@ def say_data(
 ) -> None:
     """Say how long the examples are, what was cut or left out, and what is wrong with them."""
     for name, dataset in datasets.items():
-        train, other = {"": dataset.lengths}, None
-        if isinstance(dataset, PairDataset):
-            train, other = {"source": dataset.source_lengths, "target": dataset.target_lengths}, target
-        dev = encoded_lengths(data.dev[name], source, other)
-        for split, sides in (("train", train), ("dev", dev)):
-            rows.row("tokens", f"{split_name(config, name, split)} {lengths(sides)}")
+        train = dataset.side_lengths()
+        if is_pair := config.tasks[name].kind == "translate":
+            train[1] = [length - 1 for length in train[1]]  # as an output has them: without BOS
+        dev = encoded_lengths(data.dev[name], source, target if is_pair else None)
+        few = f" ({len(train[0]):,} examples, spread evenly)" if len(train[0]) < len(dataset) else ""
+        for split, sides in (("train", dict(zip(dev, train, strict=True))), ("dev", dev)):
+            rows.row("tokens", f"{split_name(config, name, split)} {lengths(sides)}{few if split == 'train' else ''}")
         if dataset.report:
             rows.row("limit", f"{split_name(config, name, 'train')} {dataset.report}")
-    for name, task in config.tasks.items():
-        if both := repeated(data.train[name], data.dev[name]):
-            rows.row("warning", f"{both:,} of {len(data.dev[name]):,} dev examples of {name} stand in its training "
-                                "data too, word for word: the dev score will be too good")
-        dataset = datasets[name]
-        if task.kind == "translate" and isinstance(dataset, PairDataset) and (warning := length_warning(
-                name, dataset.source_lengths, dataset.target_lengths, task.search.max_length_ratio)):
-            rows.row("warning", warning)
+        _warn(rows, config, name, data, train)
+
+
+def _warn(rows: Overview, config: RunConfig, name: str, data: Corpus, train: Sequence[Sequence[int]]) -> None:
+    """Say what is wrong with the examples of a task."""
+    task = config.tasks[name]
+    if config.corpus.memory == "all" and (both := repeated(data.train[name], data.dev[name])):  # else: one more reading
+        rows.row("warning", f"{both:,} of {len(data.dev[name]):,} dev examples of {name} stand in its training "
+                            "data too, word for word: the dev score will be too good")
+    if task.kind == "translate" and (
+            warning := length_warning(name, train[0], train[1], task.search.max_length_ratio)):
+        rows.row("warning", warning)
 
 
 def vocabulary(

@@ -16,10 +16,11 @@ from torch import Tensor
 from seq2x import checkpoint, start
 from seq2x import config as settings_file
 from seq2x.card import model_card
-from seq2x.checkpoint import CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
+from seq2x.checkpoint import CACHE, CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
 from seq2x.corpus import Corpus, learn_labels, learn_text
 from seq2x.data.batching import Batches, Position
 from seq2x.data.datasets import Dataset
+from seq2x.data.loading import load
 from seq2x.data.vectors import read_vectors
 from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import check, predict, score
@@ -112,7 +113,7 @@ def _train(
             ranks.wait()
         rows = Overview(say)
         rows.row("run", f"{directory}, seed {config.seed}")
-        data = Corpus(config, rows.under("data"))
+        data = Corpus(config, rows.under("data"), directory / CACHE)
         goes_on = resume and (directory / STATE).is_file()
         loaded = _prepare(directory, config, data, goes_on or not ranks.first, rows)
         loaded.model.to(ranks.device)
@@ -156,8 +157,9 @@ def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite
                        "--overwrite starts afresh")
 
 
-LIMITS = ("threads", "device", "training.max_epochs", "training.max_steps", "training.max_minutes",
-          "training.patience", "training.show_examples", "training.save_minutes", "training.max_skipped")
+LIMITS = ("threads", "device", "corpus.workers", "corpus.cache", "training.max_epochs", "training.max_steps",
+          "training.max_minutes", "training.patience", "training.show_examples", "training.save_minutes",
+          "training.max_skipped")
 """Settings that a resumed run may have otherwise than it began with."""
 
 
@@ -189,7 +191,8 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
         source, target = checkpoint.load_text(directory, config)
         labels = checkpoint.load_labels(directory, config)
     else:
-        source, target = learn_text(config, data.train, (None, None) if older is None else start.known(config, older))
+        known = (None, None) if older is None else start.known(config, older)
+        source, target = learn_text(config, data.train, rows.under("vocabulary"), known)
         labels = {name: learn_labels(task, data.seen[name]) for name, task in config.tasks.items()
                   if task.kind != "translate"}
         labels = labels if older is None else start.grown_labels(config, older, labels)
@@ -227,7 +230,7 @@ def _fill_vectors(model: Model, source: Processor, rows: Overview) -> None:
 def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:
     """Write what training starts from; of a run that goes on, the settings with their new limits."""
     if overwrite:
-        checkpoint.clear(directory)
+        checkpoint.clear(directory, keep=CACHE if loaded.config.corpus.memory == "cache" else None)
     checkpoint.write(directory / CONFIG, settings_file.dump(loaded.config))  # first: it marks the directory as ours
     if not goes_on:
         for name in (WEIGHTS, METRICS):  # of a run that was killed before there was a state to go on from
@@ -243,13 +246,15 @@ class _Training:
     def __init__(self, directory: Path, loaded: Loaded, data: Corpus, ranks: Ranks, rows: Overview) -> None:
         self.directory, self.loaded, self.data, self.ranks, self.rows = directory, loaded, data, ranks, rows
         self.config = loaded.config
-        self.datasets = {name: data.dataset(name, loaded) for name in self.config.tasks}
+        self.datasets = {name: data.dataset(name, loaded, rows.under("cache")) for name in self.config.tasks}
         say_data(rows, self.config, data, self.datasets, loaded.source, loaded.target)
         self.batches = Batches(
             {name: dataset.lengths for name, dataset in self.datasets.items()},
             self.config.training.batch_tokens,
             self.config.seed,
             {name: task.weight for name, task in self.config.tasks.items()},
+            self.config.mixing,
+            self.config.corpus.buffer if self.config.corpus.memory == "cache" else None,
         )
         self.predictors = {name: predictor(loaded, name) for name in self.config.tasks}
         for name, made in self.predictors.items():
@@ -260,7 +265,7 @@ class _Training:
         """Train to the end, or to Ctrl-C."""
         if state is not None and self.ranks.first:
             checkpoint.keep_metrics(self.directory, state.progress.step)
-        an_epoch = max(1, -(-len(self.batches.epoch(0)) // self.config.training.accumulate))  # 0: few data, low weight
+        an_epoch = max(1, -(-self.batches.count(0) // self.config.training.accumulate))  # 0: few data, low weight
         steps = min(self.config.training.max_epochs * an_epoch, self.config.training.max_steps or 10**9)
         examples = sum(len(self.datasets[name]) * task.weight for name, task in self.config.tasks.items())
         self.rows.row("device", device_line(self.ranks.device, self.config.training.precision,
@@ -296,13 +301,13 @@ class _Training:
 
     def _stream(self, epoch: int, batch: int) -> Iterator[Item]:
         """This process's rows of each batch; where it has none, one that counts nothing stands in."""
-        number = epoch
-        for following, task, indices in self.batches.from_(Position(epoch, batch)):
+        def share(indices: list[int]) -> Sequence[int]:
+            return self.ranks.part(indices) or indices[:1]
+
+        loaded = load(self.datasets, self.batches, Position(epoch, batch), self.config.corpus.workers, share)
+        for following, task, indices, made in loaded:
             own = self.ranks.part(indices)
-            dataset = self.datasets[task]
-            yield Item(following, task, dataset.batch(own or indices[:1], number), float(bool(own)),
-                       partial(_named, dataset, own))
-            number = following.epoch
+            yield Item(following, task, made, float(bool(own)), partial(_named, self.datasets[task], own))
 
     def _evaluate(self, model: Model) -> Score:  # noqa: ARG002 - the predictors hold it
         values, named, examples, self.scores = [], [], [], {}

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
 from seq2x.config import Config
-from seq2x.data.datasets import Limit
+from seq2x.data.batching import MixingConfig
+from seq2x.data.coding import Limit
 from seq2x.data.readers import PairFormat, TaggedFormat, TextFormat
 from seq2x.encoders import Encoder, EncoderConfig, PretrainedEncoderConfig
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
@@ -103,6 +104,21 @@ class TranslateTask(Config):
 _NO_HEADS = nn.ModuleDict()
 """A head is an attribute of a model's ModuleDict, so its name must be none of those that are there already."""
 
+
+class CorpusConfig(Config):
+    """Where the training data lie while they are used."""
+
+    memory: Literal["all", "cache"] = Field(
+        "all", description="all: every example in memory; cache: on disk, for data of any size in constant memory")
+    cache: str | None = Field(
+        None, description="folder of the cache, which runs with the same data and vocabulary may share; left out: "
+        "cache/ in the run directory")
+    buffer: int = Field(
+        100_000, ge=1, description="cache: examples that are shuffled, and put together by length, at once")
+    workers: int = Field(
+        0, ge=0, description="processes that tokenise ahead (the cache, BPE-dropout); 0 = none beside training")
+
+
 TaskConfig = Annotated[ClassifyTask | TagTask | TranslateTask, Field(discriminator="kind")]
 
 
@@ -141,6 +157,8 @@ class RunConfig(Config):
     optimiser: OptimiserConfig = AdamConfig()
     schedule: ScheduleConfig = CosineConfig()
     training: FitConfig = FitConfig()
+    corpus: CorpusConfig = CorpusConfig()
+    mixing: MixingConfig = MixingConfig()
 
     @model_validator(mode="after")
     def _tasks_fit(self) -> RunConfig:
@@ -164,6 +182,14 @@ class RunConfig(Config):
             kinds = ", ".join(f"{name} ({task.kind})" for name, task in self.tasks.items())
             raise ValueError(f"target_text is for translation, and none of the tasks translates: found {kinds}; "
                              "leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _cached_tasks_have_dev(self) -> RunConfig:
+        for name, task in self.tasks.items():
+            if self.corpus.memory == "cache" and task.dev is None:
+                raise ValueError(f"tasks.{name}: the key 'dev' is missing, and corpus.memory = 'cache' can hold "
+                                 "nothing out of train, as it never sees all of it at once; give a dev file")
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
-"""Encoded examples in flat arrays (4 bytes a token), cut into padded tensors without a loop over tokens.
+"""Encoded examples in flat arrays (4 bytes a token), cut into padded arrays without a loop over tokens.
 
-Knows no text, no label and no file.
+Knows no text, no label, no tensor and no file.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from seq2x.batch import PAD, Tokens
 from seq2x.text.processor import Encoding
+from seq2x.text.vocabulary import PAD
 
-Integers = NDArray[np.int64]
+Integers = NDArray[Any]
+"""Of any integer type: as small as the numbers allow where they come from a file."""
 Booleans = NDArray[np.bool_]
 
 
@@ -26,81 +25,122 @@ class Ragged:
     """Rows of integers of unequal length, in one flat array. Rows can be added, not changed."""
 
     def __init__(self, rows: Iterable[Iterable[int]] = ()) -> None:
-        self._flat, self._ends = array("i"), array("q", [0])
+        self._flat: array[int] | Integers = array("i")
+        self._ends: array[int] | Integers = array("q", [0])
         for row in rows:
             self.add(row)
 
+    @classmethod
+    def of(cls, flat: Integers, ends: Integers) -> Ragged:
+        """Take arrays as they are: the items of N rows, and N + 1 places where rows begin or end; it cannot grow."""
+        self = cls()
+        self._flat, self._ends = flat, ends
+        return self
+
     def add(self, row: Iterable[int]) -> None:
         """Append a row."""
+        assert isinstance(self._flat, array)
+        assert isinstance(self._ends, array)
         self._flat.extend(row)
         self._ends.append(len(self._flat))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @property
+    def flat(self) -> Integers:
+        """The items of all rows."""
+        return _view(self._flat)
+
+    @property
+    def ends(self) -> Integers:
+        """Where the rows begin and end, [N + 1]."""
+        return _view(self._ends)
 
     @property
     def lengths(self) -> list[int]:
         """The length of each row."""
-        lengths: list[int] = np.diff(_view(self._ends)).tolist()
+        lengths: list[int] = np.diff(self.ends).tolist()
         return lengths
+
+    def lengths_of(self, rows: Integers) -> Integers:
+        """Return the lengths of some rows."""
+        lengths: Integers = self.ends[rows + 1] - self.ends[rows]
+        return lengths
+
+    def row(self, number: int) -> Integers:
+        """Return the items of one row."""
+        items: Integers = self.flat[self.ends[number] : self.ends[number + 1]]
+        return items
 
     def places(self, rows: Integers, real: Booleans | Literal[True] = True) -> tuple[Integers, Booleans]:
         """Return where the items of ``rows`` [...] stand in the flat array, [..., T], and which are real, [..., T].
 
         Rows that are not ``real`` [...] have no items. A place that is not real is 0.
         """
-        ends = _view(self._ends)
+        ends = self.ends
         starts = ends[rows]
         lengths = np.where(real, ends[rows + 1] - starts, 0)
         steps = np.arange(lengths.max(initial=0))
         mask = steps < lengths[..., None]
         return np.where(mask, starts[..., None] + steps, 0), mask
 
-    def padded(self, rows: Integers, real: Booleans | Literal[True] = True) -> tuple[Tensor, Tensor]:
-        """Return the items of ``rows`` [...] as a tensor [..., T] long, and its mask [..., T]."""
+    def padded(self, rows: Integers, real: Booleans | Literal[True] = True) -> tuple[Integers, Booleans]:
+        """Return the items of ``rows`` [...] as int64 [..., T], and their mask [..., T]."""
         places, mask = self.places(rows, real)
-        items = _view(self._flat)[places] if places.size else places
-        return torch.from_numpy(np.where(mask, items, PAD).astype(np.int64)), torch.from_numpy(mask)
+        items = self.flat[places] if places.size else places
+        return np.where(mask, items, PAD).astype(np.int64, copy=False), mask
 
 
 class Encodings:
-    """What a text processor made of the examples."""
+    """What a text processor made of one side of the examples."""
 
     def __init__(self) -> None:
-        self._ids = Ragged()
-        self._spans = Ragged()  # start, end, start, end ... of the words of an example
-        self._characters: Ragged | None = None  # a row for each token, in the order of all tokens
-        self._shapes: Ragged | None = None
+        self.ids = Ragged()
+        self.spans = Ragged()
+        """start, end, start, end ... of the words of an example."""
+        self.characters: Ragged | None = None
+        """A row for each token, in the order of all tokens."""
+        self.shapes: Ragged | None = None
 
     def add(self, encoding: Encoding) -> None:
         """Append an example; the examples have characters all, or none, and so with shapes."""
-        self._ids.add(encoding.ids)
-        self._spans.add(chain.from_iterable(encoding.spans or ()))
+        self.ids.add(encoding.ids)
+        self.spans.add(chain.from_iterable(encoding.spans or ()))
         if encoding.characters is not None:
-            self._characters = self._characters or Ragged()
+            self.characters = self.characters or Ragged()
             for token in encoding.characters:
-                self._characters.add(token)
+                self.characters.add(token)
         if encoding.shapes is not None:
-            self._shapes = self._shapes or Ragged()
-            self._shapes.add(encoding.shapes)
+            self.shapes = self.shapes or Ragged()
+            self.shapes.add(encoding.shapes)
 
     @property
     def lengths(self) -> list[int]:
         """The number of tokens of each example."""
-        return self._ids.lengths
+        return self.ids.lengths
 
-    def tokens(self, rows: Integers) -> Tokens:
+    def tokens(self, rows: Integers) -> Padded:
         """Return the tokens of examples ``rows`` [B]."""
-        ids, mask = self._ids.padded(rows)
-        shapes = None if self._shapes is None else self._shapes.padded(rows)[0]
-        if self._characters is None:
-            return Tokens(ids, mask, shapes=shapes)
-        places, real = self._ids.places(rows)
-        return Tokens(ids, mask, self._characters.padded(places, real)[0], shapes)
-
-    def spans(self, rows: Integers) -> Tensor:
-        """Return the range of tokens of each word, [B, W, 2]; an empty range is padding."""
-        flat, _ = self._spans.padded(rows)
-        return flat.view(len(rows), -1, 2)
+        ids, mask = self.ids.padded(rows)
+        shapes = None if self.shapes is None else self.shapes.padded(rows)[0]
+        if self.characters is None:
+            return Padded(ids, mask, None, shapes)
+        places, real = self.ids.places(rows)
+        return Padded(ids, mask, self.characters.padded(places, real)[0], shapes)
 
 
-def _view(values: array[int]) -> NDArray[Any]:
+class Padded(NamedTuple):
+    """Tokens as :class:`seq2x.batch.Tokens` holds them, in arrays."""
+
+    ids: Integers
+    mask: Booleans
+    characters: Integers | None
+    shapes: Integers | None
+
+
+def _view(values: array[int] | Integers) -> Integers:
     """The array as numpy sees it, without a copy."""
-    return np.frombuffer(values, dtype=values.typecode)
+    if isinstance(values, np.ndarray):
+        return values
+    return np.frombuffer(values, dtype=values.typecode) if values else np.empty(0, dtype=values.typecode)

@@ -65,6 +65,8 @@ class Pair:
         return (source,) if self.target is None else (source, ("target", self.target))
 
 
+Example = Text | Tagged | Pair
+
 E = TypeVar("E", bound=Text | Tagged | Pair)
 
 

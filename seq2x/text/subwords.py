@@ -6,10 +6,13 @@ Knows no task. Byte fallback spells what the pieces cannot, so that nothing is u
 from __future__ import annotations
 
 import io
+import math
+import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import sentencepiece
 from pydantic import Field, model_validator
@@ -19,6 +22,8 @@ from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.text.bpe_dropout import Merges
 from seq2x.text.processor import Encoding, Processor
 from seq2x.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK
+
+T = TypeVar("T")
 
 # The trainer leaves out every line that holds one of these (it marks boundaries and unknowns with them).
 _RESERVED = str.maketrans({"\t": " ", "\u2585": " "})
@@ -36,6 +41,7 @@ class SubwordsConfig(Config):
     normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = Field(
         "nmt_nfkc", description="identity keeps every character and blank; _cf also folds the case"
     )
+    lines: int = Field(1_000_000, ge=1, description="learnt from so many lines at most, drawn at random")
     character_coverage: float = Field(0.9995, ge=0.98, le=1, description="share of characters that become pieces")
 
     @model_validator(mode="after")
@@ -47,13 +53,14 @@ class SubwordsConfig(Config):
     def learn(self, texts: Iterable[str | Sequence[str]], known: Processor | None = None) -> Subwords:
         """Learn the pieces. Each item is raw text or a list of words; the same items give the same model.
 
-        Raises ConfigError, with the nearest number that works, for a ``size`` that the text cannot give; and for
-        pieces ``known`` already, since a SentencePiece model cannot grow.
+        More than ``lines`` items are not held: that many are drawn at random, always the same ones. Raises
+        ConfigError, with the nearest number that works, for a ``size`` that the text cannot give; and for pieces
+        ``known`` already, since a SentencePiece model cannot grow.
         """
         if known is not None:
             raise ConfigError("pieces of words cannot grow, as words and characters can; keep the vocabulary, or learn "
                               "a new one: pieces that both have keep their vectors")
-        lines, model = _Lines(texts), io.BytesIO()
+        lines, model = _Lines(sample(texts, self.lines)), io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=iter(lines), model_writer=model, model_type=self.model, vocab_size=self.size,
@@ -159,6 +166,23 @@ class Subwords:
         scores = {piece: self._processor.get_score(number) for piece, number in ids.items()
                   if not self._processor.is_byte(number)}
         return Merges(ids, scores, UNK)
+
+
+def sample(items: Iterable[T], most: int, seed: int = 0) -> Iterator[T]:
+    """Yield all items, or ``most`` of them drawn at random where there are more; no more than those are held.
+
+    Li 1994, "Reservoir-sampling algorithms of time complexity O(n(1+log(N/n)))", algorithm L.
+    """
+    source, draw = iter(items), random.Random(seed)
+    kept = list(islice(source, most))
+    weight = 1.0
+    while True:
+        weight *= math.exp(math.log(1 - draw.random()) / most)
+        passed = math.floor(math.log(1 - draw.random()) / math.log1p(-weight)) if weight < 1 else 0
+        following = list(islice(source, passed, passed + 1))
+        if not following:
+            return iter(kept)
+        kept[draw.randrange(most)] = following[0]
 
 
 class _Lines:

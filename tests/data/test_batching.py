@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice, pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2x.data.batching import Batches, Position, hold_out, in_windows
+from seq2x.data.batching import BLOCKS, Batches, MixingConfig, Position, hold_out, in_windows
 from seq2x.data.examples import Pair, Tagged, Text
 from seq2x.errors import ConfigError, DataError
 
@@ -99,6 +100,95 @@ def test_what_cannot_be_batched() -> None:
     for weight in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="expected a number above 0"):
             Batches({"tag": [1]}, 1000, seed=1, weights={"tag": weight})
+
+
+# ------------------------------------------------------------------------------------------------ larger than a buffer
+
+@given(TASKS, SEEDS, st.integers(0, 3), st.integers(1, 400), st.sampled_from([None, 0.7, 2.0]))
+def test_a_buffer_changes_the_order_alone(
+    lengths: dict[str, list[int]], seed: int, epoch: int, buffer: int, weight: float | None
+) -> None:
+    weights = None if weight is None else {next(iter(lengths)): weight}
+    batches = Batches({task: np.array(values, dtype=np.uint8) for task, values in lengths.items()}, 100, seed, weights,
+                      buffer=buffer).epoch(epoch)
+    found = Counter((task, index) for task, batch in batches for index in batch)
+    whole = Batches(lengths, 100, seed, weights)
+    if weight is None:
+        assert found == Counter((task, index) for task, values in lengths.items() for index in range(len(values)))
+    assert found.total() == sum(len(batch) for _, batch in whole.epoch(epoch))
+    assert all(0 < len(batch) * max(lengths[task][index] for index in batch) <= 100 for task, batch in batches)
+    if sum(map(len, lengths.values())) * (weight or 1) <= buffer:
+        assert batches == whole.epoch(epoch)
+
+
+@given(TASKS, SEEDS, st.integers(1, 60), st.integers(0, 100), st.sampled_from(["proportional", "alternate"]))
+def test_any_place_among_windows_goes_on_as_if_never_stopped(
+    lengths: dict[str, list[int]], seed: int, buffer: int, done: int, sampling: str
+) -> None:
+    def batches() -> Batches:
+        return Batches(lengths, 100, seed, mixing=MixingConfig.model_validate({"sampling": sampling}), buffer=buffer)
+
+    whole = list(islice(batches().from_(), done + 20))
+    resumed = list(islice(batches().from_(whole[done - 1][0] if done else Position()), 20))
+    assert resumed == whole[done:]
+    assert batches().count(1) == len(batches().epoch(1))
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.3, 2.5])
+def test_a_weighted_task_sees_all_examples_equally_often_through_windows(weight: float) -> None:
+    batches = Batches({"a": [3] * 410, "b": [3] * 1000}, 12, seed=5, weights={"a": weight}, buffer=200)
+    seen = Counter((task, index) for epoch in range(20) for task, batch in batches.epoch(epoch) for index in batch)
+    assert {seen["a", index] for index in range(410)} == {round(20 * weight)}
+    assert {seen["b", index] for index in range(1000)} == {20}
+
+
+def test_windows_of_a_buffer_come_from_everywhere_in_blocks() -> None:
+    size, buffer = 20_000, 1000
+    batches = Batches({"a": [10] * size}, 100, seed=1, buffer=buffer).epoch(0)
+    assert batches != Batches({"a": [10] * size}, 100, seed=1, buffer=buffer).epoch(1)
+    window = [index for _, batch in batches[: buffer // 10] for index in batch]
+    blocks = {index // (buffer // BLOCKS) for index in window}
+    assert len(blocks) == BLOCKS  # whole ones, from everywhere
+    assert min(window) < size * 0.05
+    assert max(window) > size * 0.95
+    assert window != sorted(window)
+
+
+# ------------------------------------------------------------------------------------------------ several tasks
+
+def shares(lengths: dict[str, list[int]], mixing: MixingConfig, epochs: int = 1) -> dict[str, int]:
+    """Tokens of each task."""
+    batches = Batches(lengths, 100, 1, mixing=mixing)
+    found: Counter[str] = Counter()
+    for epoch in range(epochs):
+        for task, batch in batches.epoch(epoch):
+            found[task] += sum(lengths[task][index] for index in batch)
+    return dict(found)
+
+
+def test_sampling_sets_the_shares_of_tasks() -> None:
+    lengths = {"large": [20] * 900, "small": [10] * 200}
+    assert shares(lengths, MixingConfig()) == {"large": 18_000, "small": 2000}
+    assert shares(lengths, MixingConfig(sampling="temperature", temperature=1)) == {"large": 18_000, "small": 2000}
+    half = shares(lengths, MixingConfig(sampling="temperature", temperature=2))
+    assert half["large"] / half["small"] == pytest.approx(3, rel=0.02)  # the root of 9
+    assert sum(half.values()) == pytest.approx(20_000, rel=0.01)
+    assert shares(lengths, MixingConfig(sampling="alternate")) == {"large": 10_000, "small": 10_000}
+
+
+def test_tasks_take_turns() -> None:
+    lengths = {"a": [10] * 40, "b": [5] * 240, "c": [20] * 20}
+    order = [task for task, _ in Batches(lengths, 20, 1, mixing=MixingConfig(sampling="alternate")).epoch(0)]
+    assert all(set(order[start : start + 3]) == {"a", "b", "c"} for start in range(0, 90, 3))
+    double = Batches(lengths, 20, 1, {"a": 2.0}, MixingConfig(sampling="alternate")).epoch(0)
+    assert Counter(task for task, _ in double[:40]) == {"a": 20, "b": 10, "c": 10}
+
+
+def test_temperatures_see_all_examples_equally_often_in_the_end() -> None:
+    batches = Batches({"a": [3] * 90, "b": [3] * 10}, 12, 5, mixing=MixingConfig(sampling="alternate"))
+    seen = Counter((task, index) for epoch in range(9) for task, batch in batches.epoch(epoch) for index in batch)
+    assert {seen["a", index] for index in range(90)} == {5}
+    assert {seen["b", index] for index in range(10)} == {45}
 
 
 # ------------------------------------------------------------------------------------------------ windows

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from seq2x.batch import Tokens
 from seq2x.data.batching import Batches
-from seq2x.data.datasets import Dataset, Limit, PairDataset, TaggedDataset, TextDataset
+from seq2x.data.coding import Limit, PairCoder, TaggedCoder, TextCoder
+from seq2x.data.datasets import CodedDataset, Dataset, in_memory
 from seq2x.data.encodings import Ragged
 from seq2x.data.examples import Pair, Tagged, Text
 from seq2x.errors import DataError
@@ -27,6 +28,7 @@ from seq2x.text import (
     Vocabulary,
     WordsConfig,
 )
+from seq2x.text.tags import Scheme
 
 SENTENCES = [
     "the small boat waits at the harbour", "two boats wait", "harbour lights", "a lighthouse keeper waits for lights",
@@ -67,6 +69,22 @@ PROCESSORS: dict[str, Processor] = {
 }
 
 
+def of_texts(examples: list[Text], processor: Processor, seed: int = 0, limit: Limit | None = None) -> CodedDataset:
+    return in_memory(TextCoder(processor, LABELS, seed, limit), examples)
+
+
+def of_words(
+    examples: list[Tagged], processor: Processor, seed: int = 0, limit: Limit | None = None, scheme: Scheme = "none"
+) -> CodedDataset:
+    return in_memory(TaggedCoder(processor, TAGS, seed, limit, scheme), examples)
+
+
+def of_pairs(
+    examples: list[Pair], source: Processor, target: Processor, seed: int = 0, limit: Limit | None = None
+) -> CodedDataset:
+    return in_memory(PairCoder(source, target, seed, limit), examples)
+
+
 def same(found: Tokens, encodings: Sequence[Encoding]) -> None:
     spelt = [encoding.characters for encoding in encodings if encoding.characters is not None]
     shapes = [encoding.shapes for encoding in encodings if encoding.shapes is not None]
@@ -89,7 +107,7 @@ INDICES = [[0], [5], [2, 0, 5, 7], [1, 1, 4], list(range(8))]
 @pytest.mark.parametrize("indices", INDICES, ids=str)
 def test_texts_are_what_the_processor_says(name: str, indices: list[int]) -> None:
     processor, examples = PROCESSORS[name], texts()
-    dataset = TextDataset(examples, processor, LABELS)
+    dataset = of_texts(examples, processor)
     encodings = [processor.encode(examples[index].text) for index in indices]
     for epoch in (None, 3):
         batch = dataset.batch(indices, epoch)
@@ -105,7 +123,7 @@ def test_texts_are_what_the_processor_says(name: str, indices: list[int]) -> Non
 @pytest.mark.parametrize("indices", INDICES, ids=str)
 def test_tagged_words_keep_their_tokens(name: str, indices: list[int]) -> None:
     processor, examples = PROCESSORS[name], tagged()
-    batch = TaggedDataset(examples, processor, TAGS).batch(indices, None)
+    batch = of_words(examples, processor).batch(indices, None)
     encodings = [processor.encode_words(examples[index].words) for index in indices]
     same(batch.source, encodings)
     assert isinstance(batch.target, torch.Tensor)
@@ -123,7 +141,7 @@ def test_tagged_words_keep_their_tokens(name: str, indices: list[int]) -> None:
 @pytest.mark.parametrize("indices", INDICES, ids=str)
 def test_pairs_open_and_close_their_targets(indices: list[int]) -> None:
     source, target, examples = PROCESSORS["spelt"], PROCESSORS["subwords"], pairs()
-    dataset = PairDataset(examples, source, target)
+    dataset = of_pairs(examples, source, target)
     batch = dataset.batch(indices, 0)
     left = [source.encode(examples[index].source) for index in indices]
     right = [[BOS, *target.encode(examples[index].target or "").ids] for index in indices]
@@ -135,36 +153,24 @@ def test_pairs_open_and_close_their_targets(indices: list[int]) -> None:
         max(len(encoding.ids), len(ids)) for encoding, ids in zip(left, right, strict=True)]
 
 
-def test_without_targets() -> None:
+def test_targets_are_needed() -> None:
     words = PROCESSORS["words"]
-    datasets: list[Dataset] = [
-        TextDataset([Text("two boats"), Text("rain")], words, LABELS),
-        TaggedDataset([Tagged(("two", "boats")), Tagged(("rain",))], words, TAGS),
-        PairDataset([Pair("two boats"), Pair("rain")], words, words),
-    ]
-    for dataset in datasets:
-        batch = dataset.batch([1, 0], None)
-        assert batch.target is None
-        assert batch.source.lengths.tolist() == [2, 3]
-        assert dataset.lengths == [3, 2]
-
-
-def test_targets_of_some_examples_only() -> None:
-    words = PROCESSORS["words"]
-    with pytest.raises(DataError, match=r"b\.tsv, line 2: the label of this example is missing, while others have"):
-        TextDataset([Text("rain", "short", ("b.tsv", 1)), Text("rain", None, ("b.tsv", 2))], words, LABELS)
-    with pytest.raises(DataError, match=r"b\.en, line 1: the target of this example is missing"):
-        PairDataset([Pair("rain", None, ("b.en", 1)), Pair("rain", "rain", ("b.en", 2))], words, words)
+    with pytest.raises(DataError, match=r"b\.tsv, line 2: this example has no label; to learn from it, one was exp"):
+        of_texts([Text("rain", "short", ("b.tsv", 1)), Text("rain", None, ("b.tsv", 2))], words)
+    with pytest.raises(DataError, match=r"b\.conll, line 3: this example has no tags"):
+        of_words([Tagged(("rain",), None, ("b.conll", 3))], words)
+    with pytest.raises(DataError, match=r"b\.en, line 1: this example has no target"):
+        of_pairs([Pair("rain", None, ("b.en", 1)), Pair("rain", "rain", ("b.en", 2))], words, words)
 
 
 def test_unseen_labels_name_their_place() -> None:
     words = PROCESSORS["words"]
     with pytest.raises(DataError) as raised:
-        TextDataset([Text("rain", "lang", ("b.tsv", 7))], words, LABELS)
+        of_texts([Text("rain", "lang", ("b.tsv", 7))], words)
     assert str(raised.value) == ("b.tsv, line 7: the label 'lang' is not known (the training data have none); "
                                  "did you mean 'long'?")
     with pytest.raises(DataError, match=r"b\.conll, line 3: the tag 'B-Y' of word 2 is not known .*did you mean 'B-X'"):
-        TaggedDataset([Tagged(("a", "b"), ("O", "B-Y"), ("b.conll", 3))], words, TAGS)
+        of_words([Tagged(("a", "b"), ("O", "B-Y"), ("b.conll", 3))], words)
 
 
 def test_words_and_tags_are_as_many() -> None:
@@ -176,7 +182,7 @@ def test_words_and_tags_are_as_many() -> None:
 
 def test_long_examples_are_refused() -> None:
     with pytest.raises(DataError) as raised:
-        TextDataset(texts(), PROCESSORS["words"], LABELS, limit=Limit(max_tokens=7))
+        of_texts(texts(), PROCESSORS["words"], limit=Limit(max_tokens=7))
     assert str(raised.value) == ("made.tsv, line 1: found 8 tokens, expected at most 7; 3 of 8 examples are longer "
                                  "than that. Raise max_tokens, or set on_long to 'truncate' or 'skip'")
 
@@ -184,22 +190,22 @@ def test_long_examples_are_refused() -> None:
 @pytest.mark.parametrize("name", ["words", "spelt"])
 def test_long_texts_are_cut_or_left_out_and_counted(name: str) -> None:
     processor = PROCESSORS[name]
-    cut = TextDataset(texts(), processor, LABELS, limit=Limit(max_tokens=7, on_long="truncate"))
+    cut = of_texts(texts(), processor, limit=Limit(max_tokens=7, on_long="truncate"))
     assert cut.report == "3 of 8 examples have more than 7 tokens and were cut; the first: made.tsv, line 1"
     assert (len(cut), max(cut.lengths)) == (8, 7)
     whole = processor.encode(SENTENCES[0])
     same(cut.batch([0], None).source, [Encoding(
         [*whole.ids[:6], EOS], None, whole.characters and [*whole.characters[:6], whole.characters[-1]],
         whole.shapes and [*whole.shapes[:6], whole.shapes[-1]])])
-    skipped = TextDataset(texts(), processor, LABELS, limit=Limit(max_tokens=7, on_long="skip"))
+    skipped = of_texts(texts(), processor, limit=Limit(max_tokens=7, on_long="skip"))
     assert skipped.report == "3 of 8 examples have more than 7 tokens and were left out; the first: made.tsv, line 1"
-    assert [example.where[1] for example in skipped.examples] == [2, 3, 4, 6, 8]
+    assert [skipped.where(index)[1] for index in range(len(skipped))] == [2, 3, 4, 6, 8]
     assert skipped.batch([0], None).source.ids.tolist() == [processor.encode(SENTENCES[1]).ids]
 
 
 def test_long_pairs_are_cut_on_both_sides() -> None:
     words = PROCESSORS["words"]
-    dataset = PairDataset(pairs(), words, words, limit=Limit(max_tokens=5, on_long="truncate"))
+    dataset = of_pairs(pairs(), words, words, limit=Limit(max_tokens=5, on_long="truncate"))
     batch = dataset.batch(range(8), None)
     assert isinstance(batch.target, Tokens)
     for tokens in (batch.source, batch.target):
@@ -213,15 +219,13 @@ def test_tags_are_cut_where_a_sentence_may_end() -> None:
     words = ("a", "b", "c", "d", "e")
     example = Tagged(words, ("S-X", "O", "B-X", "I-X", "E-X"), ("b.conll", 4))
     limit = Limit(max_tokens=5, on_long="truncate")
-    dataset = TaggedDataset([example], PROCESSORS["words"], TAGS, limit=limit, scheme="IOBES")
-    assert dataset.examples == [Tagged(("a", "b"), ("S-X", "O"), ("b.conll", 4))]
+    dataset = of_words([example], PROCESSORS["words"], limit=limit, scheme="IOBES")
     batch = dataset.batch([0], None)
     assert isinstance(batch.target, torch.Tensor)
     assert (batch.target.tolist(), batch.source.ids.shape) == ([[4, 0]], (1, 3))
-    assert TaggedDataset([Tagged(words)], PROCESSORS["words"], TAGS, limit=limit).examples[0].words == words[:4]
     open_span = Tagged(words, ("B-X", "I-X", "I-X", "I-X", "E-X"), ("b.conll", 9))
     with pytest.raises(DataError, match=r"b\.conll, line 9: cannot be cut to 5 tokens between two words"):
-        TaggedDataset([open_span], PROCESSORS["words"], TAGS, limit=limit, scheme="IOBES")
+        of_words([open_span], PROCESSORS["words"], limit=limit, scheme="IOBES")
 
 
 # ------------------------------------------------------------------------------------------------ BPE-dropout
@@ -234,7 +238,7 @@ def drawn(dataset: Dataset, epoch: int | None, indices: Sequence[int] = range(8)
 
 def test_dropout_is_drawn_from_seed_epoch_and_index() -> None:
     processor = subwords(0.3)
-    first, again, other = (TextDataset(texts(), processor, LABELS, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (of_texts(texts(), processor, seed=seed) for seed in (1, 1, 2))
     plain = [processor.encode(text).ids for text in SENTENCES]
     assert drawn(first, None) == plain
     assert len({str(drawn(dataset, epoch)) for dataset in (first, other) for epoch in (None, 0, 1)}) == 5
@@ -245,7 +249,7 @@ def test_dropout_is_drawn_from_seed_epoch_and_index() -> None:
 
 def test_dropout_keeps_words_and_their_tags_together() -> None:
     processor = subwords(0.5)
-    dataset = TaggedDataset(tagged(), processor, TAGS, seed=1)
+    dataset = of_words(tagged(), processor, seed=1)
     batch = dataset.batch(range(8), 2)
     assert batch.spans is not None
     assert batch.source.ids.shape[1] > dataset.batch(range(8), None).source.ids.shape[1]
@@ -257,11 +261,11 @@ def test_dropout_keeps_words_and_their_tags_together() -> None:
 def test_dropout_of_the_two_sides_differs_and_respects_the_limit() -> None:
     processor = subwords(0.5)
     examples = [Pair(text, text) for text in SENTENCES]
-    batch = PairDataset(examples, processor, processor).batch(range(8), 0)
+    batch = of_pairs(examples, processor, processor).batch(range(8), 0)
     assert isinstance(batch.target, Tokens)
     assert batch.source.lengths.tolist() != (batch.target.lengths - 1).tolist()
     most = max(len(processor.encode(text).ids) for text in SENTENCES)
-    dataset = TextDataset(texts(), processor, LABELS, limit=Limit(max_tokens=most))
+    dataset = of_texts(texts(), processor, limit=Limit(max_tokens=most))
     ids = drawn(dataset, 0)
     assert max(map(len, ids)) <= most
     assert [processor.decode(row) for row in ids] == SENTENCES
@@ -284,7 +288,7 @@ def test_ragged_rows_come_back(rows: list[list[int]], data: st.DataObject) -> No
 
 @given(st.integers(30, 120), st.integers(0, 99))
 def test_batches_of_pairs_fit_on_both_sides(tokens: int, seed: int) -> None:
-    dataset = PairDataset(pairs(), PROCESSORS["words"], PROCESSORS["words"])
+    dataset = of_pairs(pairs(), PROCESSORS["words"], PROCESSORS["words"])
     for _, indices in Batches({"translate": dataset.lengths}, tokens, seed).epoch(0):
         batch = dataset.batch(indices, 0)
         assert isinstance(batch.target, Tokens)
