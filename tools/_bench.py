@@ -24,6 +24,7 @@ from _peers import FOLDER, environment
 
 SCRIPTS = ROOT / "tools" / "bench_scripts"
 LEAST = 3  # runs of each side
+LINES = 1000
 
 
 class Measured(NamedTuple):
@@ -65,9 +66,15 @@ def tool(arguments: Sequence[str]) -> int:
         raise ToolError(f"unknown bench {name!r}; the choices are {', '.join(BENCHES)}")
     if options.repeat < LEAST:
         raise ToolError(f"--repeat {options.repeat}: medians of fewer than {LEAST} runs say too little")
+    if options.lines is not None and not (bench.lines and options.lines >= LINES):
+        raise ToolError(f"--lines {options.lines}: expected {LINES} or more" if bench.lines else
+                        f"--lines: the bench {name!r} knows no number of lines; "
+                        f"it is for {', '.join(key for key, value in BENCHES.items() if value.lines)}")
     if options.threads is not None and options.threads < 1:
         raise ToolError(f"--threads {options.threads}: expected 1 or more")
     place = _place(name, bench, options.threads or bench.threads, options.lock)
+    if options.lines is not None:
+        return _memory(name, bench, place, options.lines, options.json)
     if bench.prepare:
         _note(f"preparing the data of both sides ({bench.prepare[0]})")
         once(bench.prepare, place, "ours", 0)
@@ -76,15 +83,28 @@ def tool(arguments: Sequence[str]) -> int:
     for duel in bench.duels:
         runs = fight(duel, place, options.repeat)
         results += compare(duel, runs)
-        facts.append(described(runs, bench.peer.title))
+        facts.append(described(runs, bench.other))
     if options.json:
         for line in as_json(name, results):
             print(line)
         _note("\n".join(facts))
     else:
-        head = (f"{bench.title}: ours beside {bench.peer.title}, medians of {options.repeat} runs, "
+        head = (f"{bench.title}: ours beside {bench.other}, medians of {options.repeat} runs, "
                 f"threads: {place.threads}")
-        print("\n\n".join([head, table(results, bench.peer.title), *facts]))
+        print("\n\n".join([head, table(results, bench.other), *facts]))
+    return 0
+
+
+def _memory(name: str, bench: Bench, place: Place, lines: int, as_lines: bool) -> int:
+    """Run the script of --lines; print its figures, which are MiB, and its facts."""
+    measured = once([str(lines) if word == "LINES" else word for word in bench.lines], place, "ours", 1)
+    for case, value in measured.figures.items():
+        if as_lines:
+            print(json.dumps({"bench": name, "case": case, "ours": _rounded(value), "unit": "MiB"}))
+        else:
+            print(f"{case}: {_rounded(value):,} MiB")
+    for fact, value in measured.facts.items():
+        print(f"{fact} {_rounded(value):,}", file=sys.stderr)
     return 0
 
 
@@ -195,7 +215,8 @@ def _place(name: str, bench: Bench, threads: int, lock: Path | None) -> Place:
     log.write_text("", encoding="utf-8")
     # pip and venv write to the screen: with --json that must not be mixed with the lines
     with _screen_is_stderr():
-        pythons = {"ours": prepare(bench.extra), "peer": environment(bench.peer)}
+        ours = prepare(bench.extra)
+        pythons = {"ours": ours, "peer": ours if bench.peer is None else environment(bench.peer)}
     return Place(pythons, folders, threads, log, lock)
 
 
@@ -237,13 +258,16 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="tools/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures seq2x beside a peer: the same data, sizes and threads, both sides in turns, medians.\n"
         f"Each peer gets a virtual environment of its own under {FOLDER}, once.\n\n"
-        + "\n".join(f"  {name:8} {bench.title}; beside {bench.peer.title}" for name, bench in BENCHES.items()))
+        + "\n".join(f"  {name:8} {bench.title}; beside {bench.other}" for name, bench in BENCHES.items()))
     parser.add_argument("name", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--json", action="store_true", help="one object a line: bench, case, ours, peer, ratio, unit; "
                         "a ratio above 1 means that ours is better")
     parser.add_argument("--repeat", type=int, default=LEAST, metavar="N", help=f"runs of each side; default {LEAST}")
     parser.add_argument("--threads", type=int, metavar="N", help="of each side; left out: "
                         + ", ".join(f"{name} {bench.threads}" for name, bench in BENCHES.items()))
+    parser.add_argument("--lines", type=int, metavar="N", help="of `data`: instead, the most memory that all processes "
+                        "take for a made-up corpus of N pairs of lines, and of N / 10 (10,000,000 need 3 GB of disk "
+                        "and some 15 minutes)")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="held during each run, so that several measurements "
                         "on one machine take turns")
     return parser.parse_args(arguments)

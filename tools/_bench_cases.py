@@ -33,10 +33,13 @@ class Duel(NamedTuple):
 
 
 class Bench(NamedTuple):
-    """Duels with one peer. DATA in an argument stands for the folder of ``data``, WORK for one of the bench's own."""
+    """Duels with one peer, or with a part of our own where there is none.
+
+    DATA in an argument stands for the folder of ``data``, WORK for one of the bench's own.
+    """
 
     title: str
-    peer: Peer
+    peer: Peer | None
     threads: int
     duels: tuple[Duel, ...]
     data: str = ""
@@ -45,6 +48,15 @@ class Bench(NamedTuple):
     """The extra of the project that ours is measured with, if any."""
     prepare: tuple[str, ...] = ()
     """A script of ours that makes files for both sides first, if any."""
+    beside: str = ""
+    """What to call the other side where it is no peer."""
+    lines: tuple[str, ...] = ()
+    """A script of ours for --lines N, if any: LINES stands for N."""
+
+    @property
+    def other(self) -> str:
+        """The other side, for people."""
+        return self.peer.title if self.peer is not None else self.beside
 
 
 CRF_SIZES = ("[32,40,17]", "[64,100,25]", "[16,512,9]")  # batch, length, tags
@@ -77,4 +89,22 @@ TRAIN = Bench(
     prepare=("train_data.py", "recurrent.toml", "DATA", "WORK"),
 )
 
-BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN}
+PIPELINE = ("cache to tensors", *(f"{what}, {workers}" for what in ("tokenise", "BPE-dropout")
+                                  for workers in ("no workers", "1 worker", "2 workers")))
+
+DATA = Bench(
+    "the input pipeline on Multi30k, real target tokens a second",
+    None, 1, (
+        Duel(
+            ("data_ours.py", "transformer.toml", "DATA", "WORK"),
+            ("data_training.py", "transformer.toml", "DATA", "WORK"),
+            tuple(Figure(case, case, "tokens/s", True) for case in PIPELINE), {},
+        ),
+    ),
+    data="multi30k",
+    prepare=("train_data.py", "transformer.toml", "DATA", "WORK"),
+    beside="training",
+    lines=("data_lines.py", "LINES", "WORK"),
+)
+
+BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN, "data": DATA}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -184,6 +186,8 @@ def test_cases_have_their_published_names() -> None:
         "crf": [f"{what} {size} {way}" for way in ("fast", "torch")
                 for size in ("[32,40,17]", "[64,100,25]", "[16,512,9]") for what in ("loss", "viterbi")],
         "train": ["recurrent coverage fp32 vs opennmt-py", "memory vs opennmt-py"],
+        "data": ["cache to tensors", *(f"{what}, {workers}" for what in ("tokenise", "BPE-dropout")
+                                       for workers in ("no workers", "1 worker", "2 workers"))],
     }
 
 
@@ -256,6 +260,44 @@ def test_a_failed_pip_is_said_and_tried_again(pip: Pip, tmp_path: Path) -> None:
 
 
 def test_peers_are_pinned() -> None:
-    for bench in BENCHES.values():
-        assert all("==" in need for need in bench.peer.needs)
+    peers = [bench.peer for bench in BENCHES.values() if bench.peer is not None]
+    assert len(peers) >= 2
+    assert all("==" in need for peer in peers for need in peer.needs)
     assert _peers._torch(_environment.ROOT) == "torch==2.13.0"
+
+
+def test_a_part_of_our_own_instead_of_a_peer(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = BENCH._replace(peer=None, beside="training", lines=("lines.py", "LINES", "WORK"))
+    monkeypatch.setattr(_bench, "BENCHES", {"race": own, "crf": BENCH})
+    monkeypatch.delattr(_bench, "environment")
+    _bench.tool(["race"])
+    assert "an invented race: ours beside training, medians of 3 runs" in capfd.readouterr().out
+    write(project, "lines.py", [3.0])
+    assert _bench.tool(["race", "--lines", "5000", "--json"]) == 0
+    answer = capfd.readouterr()
+    assert [json.loads(line) for line in answer.out.rstrip("\n").split("\n")] == [
+        {"bench": "race", "case": "time", "ours": 3.0, "unit": "MiB"},
+        {"bench": "race", "case": "speed", "ours": 3000, "unit": "MiB"}]
+    assert "size 100" in answer.err
+    assert calls(project)[-1] == "5000 1 threads 1"
+    _bench.tool(["race", "--lines", "5000"])
+    assert capfd.readouterr().out == "time: 3.0 MiB\nspeed: 3,000 MiB\n"
+    with pytest.raises(ToolError, match="--lines 10: expected 1000 or more"):
+        _bench.tool(["race", "--lines", "10"])
+    with pytest.raises(ToolError, match="the bench 'crf' knows no number of lines; it is for race"):
+        _bench.tool(["crf", "--lines", "5000"])
+
+
+def test_memory_of_a_made_up_corpus(tmp_path: Path) -> None:
+    """The real script, on few lines: every phase gives its figures."""
+    script = _environment.ROOT / "tools" / "bench_scripts" / "data_lines.py"
+    answer = subprocess.run([sys.executable, script, "3000", tmp_path], stdout=subprocess.PIPE, check=True, text=True,
+                            cwd=_environment.ROOT, env={**os.environ, "PYTHONPATH": str(_environment.ROOT)})
+    found = json.loads(answer.stdout)
+    assert set(found["figures"]) == {f"{phase}, {lines} lines" for phase in ("learn", "cache", "walk")
+                                     for lines in ("300", "3,000")}
+    assert all(value > 20 for value in found["figures"].values())
+    assert found["facts"]["cache, 3,000 lines: tokens"] > 9 * found["facts"]["cache, 300 lines: tokens"]
+    assert list(tmp_path.iterdir()) == []

@@ -40,6 +40,10 @@ class Watch:
     def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
         pass
 
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr)
+
+
 
 def main(settings: Path, data: Path, work: Path) -> None:
     paths = {"train": [str(data / f"train.{language}.gz") for language in ("en", "de")],
