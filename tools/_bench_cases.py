@@ -75,18 +75,28 @@ CRF = Bench(
     extra="fast",
 )
 
+TRAININGS = {"transformer": "transformer", "recurrent": "recurrent coverage"}
+"""The settings in bench_scripts, each in our words (.toml) and the peer's (.yaml), and their names."""
+
+
+def training(settings: str, precision: str) -> Duel:
+    """Ours in one precision and the peer in its only one on a processor, float32."""
+    name = f"{TRAININGS[settings]} {precision}"
+    memory = "memory" if name == "transformer fp32" else f"{name} memory"
+    return Duel(
+        ("train_ours.py", f"{settings}.toml", "DATA", "WORK", precision),
+        ("train_opennmt.py", f"{settings}.yaml", "WORK"),
+        (Figure("tokens/s", f"{name} vs opennmt-py", "tokens/s", True),
+         Figure("memory", f"{memory} vs opennmt-py", "MiB", False)),
+        {"threads": 0, "vocabulary": 0, "parameters": 0.05},
+    )
+
+
 TRAIN = Bench(
     "training a translator on Multi30k, real target tokens a second, and its peak resident memory",
-    OPENNMT_PY, 2, (
-        Duel(
-            ("train_ours.py", "recurrent.toml", "DATA", "WORK"), ("train_opennmt.py", "recurrent.yaml", "WORK"),
-            (Figure("tokens/s", "recurrent coverage fp32 vs opennmt-py", "tokens/s", True),
-             Figure("memory", "memory vs opennmt-py", "MiB", False)),
-            {"threads": 0, "vocabulary": 0, "parameters": 0.05},
-        ),
-    ),
+    OPENNMT_PY, 2, tuple(training(settings, precision) for settings in TRAININGS for precision in ("fp32", "bf16")),
     data="multi30k",
-    prepare=("train_data.py", "recurrent.toml", "DATA", "WORK"),
+    prepare=("train_data.py", "transformer.toml", "DATA", "WORK"),
 )
 
 PIPELINE = ("cache to tensors", *(f"{what}, {workers}" for what in ("tokenise", "BPE-dropout")

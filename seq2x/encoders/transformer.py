@@ -13,6 +13,7 @@ from seq2x.batch import Encoded, Tokens
 from seq2x.config import Config
 from seq2x.encoders.base import Encoder
 from seq2x.errors import ConfigError, DataError
+from seq2x.nn.dropout import Dropout
 from seq2x.nn.embeddings import Embedding, EmbeddingConfig
 from seq2x.nn.transformer import Activation, EncoderLayer, sinusoids
 
@@ -53,7 +54,7 @@ class TransformerEncoder(Encoder):
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.dims = (width,) * (config.layers + 1)
         self.summary_width = width
 

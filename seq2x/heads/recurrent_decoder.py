@@ -15,7 +15,8 @@ from seq2x.config import Config
 from seq2x.heads.decoder import Decoder, Penalty
 from seq2x.nn.attention import AdditiveAttentionConfig, AttentionConfig
 from seq2x.nn.coverage import CoverageConfig, SumCoverageConfig, coverage_loss
-from seq2x.nn.linear import product
+from seq2x.nn.dropout import Dropout
+from seq2x.nn.linear import Linear, product
 from seq2x.nn.recurrent import GATES, Cell, CellKind
 
 
@@ -72,14 +73,14 @@ class RecurrentDecoder(Decoder[RecurrentMemory, RecurrentState]):
         sizes = [config.width] + [config.hidden] * (config.layers - 1)
         self.cells = nn.ModuleList(Cell(config.cell, size, config.hidden) for size in sizes)
         gates = GATES[config.cell] * config.hidden
-        self.feed = nn.Linear(config.width, gates, bias=False) if config.input_feeding else None
-        self.start = nn.Linear(summary, config.hidden * config.layers)
+        self.feed = Linear(config.width, gates, bias=False) if config.input_feeding else None
+        self.start = Linear(summary, config.hidden * config.layers)
         self.coverage = config.coverage.build()
         self.penalty = config.coverage if config.coverage.kind == "sum" else None
         features = 0 if self.coverage is None else self.coverage.features
         self.attention = config.attention.build(config.hidden, memory, features)
-        self.combine = nn.Linear(memory + config.hidden, config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.combine = Linear(memory + config.hidden, config.width)
+        self.dropout = Dropout(config.dropout)
 
     def begin(self, encoded: Encoded, states: Tensor) -> tuple[RecurrentMemory, RecurrentState]:
         """Return the memory and first state of B sentences; ``states`` [B, T, D] is the layer attended to."""

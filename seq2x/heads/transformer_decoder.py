@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seq2x.batch import Encoded, Rows
 from seq2x.config import Config
 from seq2x.heads.decoder import Decoder
+from seq2x.nn.dropout import Dropout
 from seq2x.nn.transformer import Activation, DecoderLayer, Projected, sinusoids
 
 
@@ -76,14 +77,16 @@ class TransformerDecoder(Decoder[TransformerMemory, TransformerState]):
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def begin(self, encoded: Encoded, states: Tensor) -> tuple[TransformerMemory, TransformerState]:
         """Return the memory and first state of B sentences; ``states`` [B, T, D] is the layer attended to."""
         layers = []
         for layer in self._layers():
             keys, values = layer.cross.project(states)
-            layers.append((keys.contiguous(), values.contiguous()))  # once, or every product would copy them
+            if not self.training:  # once, or every product of a search would copy them
+                keys, values = keys.contiguous(), values.contiguous()
+            layers.append((keys, values))
         nothing = layers[0][0][:, :, :0]
         return TransformerMemory(tuple(layers), encoded.mask), TransformerState(((nothing, nothing),) * len(layers))
 

@@ -15,7 +15,7 @@ from seq2x.heads.base import Head, Outputs
 from seq2x.heads.decoder import Decoder
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
-from seq2x.nn.losses import cross_entropy
+from seq2x.nn.losses import vocabulary_loss
 from seq2x.search import Filter, Hypothesis, LengthNorm, Normaliser, beam_search
 
 UNK, BOS, EOS = 1, 2, 3
@@ -92,7 +92,9 @@ class TranslateHead(Head):
         """Label-smoothed cross-entropy over the real target tokens after BOS, and what the decoder adds."""
         real = target.mask[:, 1:]
         vectors, attention = self._force(encoded, target.ids[:, :-1])
-        total, likelihood = cross_entropy(self.output(vectors[real]), target.ids[:, 1:][real], self.smoothing)
+        total, likelihood = vocabulary_loss(
+            vectors[real], self.output.weight, self.output.bias, target.ids[:, 1:][real], self.smoothing
+        )
         parts = {"nll": likelihood.detach()}
         for penalty in self.decoder.penalties(attention, encoded.mask, real):
             parts[penalty.name] = penalty.total.detach()

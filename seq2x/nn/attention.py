@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from seq2x.config import Config
-from seq2x.nn.linear import product
+from seq2x.nn.linear import Linear, product
 
 
 class AdditiveAttentionConfig(Config):
@@ -62,10 +62,10 @@ class AdditiveAttention(nn.Module):
 
     def __init__(self, width: int, query: int, memory: int, features: int) -> None:
         super().__init__()
-        self.query = nn.Linear(query, width, bias=False)
-        self.key = nn.Linear(memory, width)
-        self.feature = nn.Linear(features, width, bias=False) if features else None
-        self.score = nn.Linear(width, 1, bias=False)
+        self.query = Linear(query, width, bias=False)
+        self.key = Linear(memory, width)
+        self.feature = Linear(features, width, bias=False) if features else None
+        self.score = Linear(width, 1, bias=False)
 
     def keys(self, states: Tensor) -> Tensor:
         """Project the memory once: [B, T, D] -> [B, T, A]."""
@@ -86,8 +86,8 @@ class ProductAttention(nn.Module):
 
     def __init__(self, query: int, memory: int, features: int, *, scaled: bool, projected: bool) -> None:
         super().__init__()
-        self.key = nn.Linear(memory, query, bias=False) if projected else None
-        self.feature = nn.Linear(features, query, bias=False) if features else None
+        self.key = Linear(memory, query, bias=False) if projected else None
+        self.feature = Linear(features, query, bias=False) if features else None
         self.scale = query**-0.5 if scaled else 1.0
 
     def keys(self, states: Tensor) -> Tensor:

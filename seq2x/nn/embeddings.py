@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seq2x.batch import ROW_MULTIPLE, Tokens
 from seq2x.config import Config
 from seq2x.nn.convolution import Windows
-from seq2x.nn.dropout import TypeDropout, WordDropout
+from seq2x.nn.dropout import Dropout, TypeDropout, WordDropout
 from seq2x.nn.recurrent import CellKind, RecurrenceConfig, RecurrentLayers, last_states
 
 SHORT = 12
@@ -99,7 +99,7 @@ class CharacterConvolution(nn.Module):
         super().__init__()
         self.table = nn.Embedding(size, config.width, padding_idx=0)
         self.windows = nn.ModuleList(Windows(config.width, config.maps, window) for window in config.windows)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.width = config.maps * len(config.windows)
 
     def forward(self, characters: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class CharacterRecurrence(nn.Module):
         super().__init__()
         self.table = nn.Embedding(size, config.width, padding_idx=0)
         self.stack = RecurrentLayers(RecurrenceConfig(cell=config.cell, hidden=config.hidden), config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.width = self.stack.width
 
     def forward(self, characters: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class Embedding(nn.Module):
             self.static.weight.copy_(self.table.weight.detach())
         self.word_dropout = WordDropout(config.word_dropout)
         self.type_dropout = TypeDropout(config.type_dropout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.spelling: CharacterConvolution | CharacterRecurrence | None = None
         if config.characters is not None:
             if characters is None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from seq2x.nn.linear import fast_products, filled
+
+LOGITS = {"cpu": 2**21}
+"""How many stand in memory at once, by device: on a processor as many as its caches hold."""
+LOGITS_ELSEWHERE = 2**26
+STEP = 64
+"""The rows of a chunk are a multiple."""
 
 
 def cross_entropy(logits: Tensor, gold: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -42,3 +50,119 @@ class _CrossEntropy(torch.autograd.Function):
             difference -= ctx.smoothing / difference.shape[1]
         difference[torch.arange(len(gold), device=gold.device), gold] -= 1 - ctx.smoothing
         return difference.mul_(gradient), None, None
+
+
+def vocabulary_loss(
+    vectors: Tensor, weight: Tensor, bias: Tensor, gold: Tensor, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Return what :func:`cross_entropy` does of the logits ``vectors weight' + bias``, of which few stand in memory.
+
+    ``vectors`` [N, D], ``weight`` [V, D], ``bias`` [V], ``gold`` [N] long. The gradients are made with the loss, chunk
+    by chunk. Under autocast the three products are in its type, the softmax and all sums in float32.
+    """
+    device = vectors.device.type
+    kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else vectors.dtype
+    with torch.autocast(device, enabled=False), fast_products():
+        total, likelihood = _VocabularyLoss.apply(  # type: ignore[no-untyped-call]
+            vectors, weight, bias, gold, smoothing, kind, torch.is_grad_enabled()
+        )
+    return total, likelihood
+
+
+class _VocabularyLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vectors: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        gold: Tensor,
+        smoothing: float,
+        kind: torch.dtype,
+        learns: bool,
+    ) -> tuple[Tensor, Tensor]:
+        states, table, offset = filled(vectors, kind), weight.to(kind), bias.to(kind)
+        most = LOGITS.get(vectors.device.type, LOGITS_ELSEWHERE) // len(weight)
+        rows = max(1, most // STEP) * STEP
+        room = _Room.of(min(rows, len(states)), len(weight), kind, vectors.device)
+        sums = vectors.new_zeros(2, dtype=torch.float32)
+        gradients = _Gradients.of(states, weight) if learns else None
+        for start in range(0, len(gold), rows):
+            some, right = states[start : start + rows], gold[start : start + rows, None]
+            part = room.first(len(some))
+            torch.addmm(offset, some, table.t(), out=part.products)
+            sums += part.losses(right, smoothing)
+            if gradients is not None:
+                gradients.add(part.difference(right, smoothing), some, table, start)
+        if gradients is not None:
+            ctx.save_for_backward(gradients.vectors[: len(gold)], gradients.weight, gradients.bias)
+        ctx.kinds = vectors.dtype, weight.dtype, bias.dtype
+        total, likelihood = (part.clone() for part in sums)
+        ctx.mark_non_differentiable(likelihood)
+        return total, likelihood
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        found = (saved.to(kind) * gradient for saved, kind in zip(ctx.saved_tensors, ctx.kinds, strict=True))
+        return *found, None, None, None, None
+
+
+class _Room(NamedTuple):
+    """Tensors [n, V] for the numbers of a few rows, used again for the next rows."""
+
+    products: Tensor
+    logits: Tensor
+    """float32; where the products are too, the same tensor"""
+    probs: Tensor
+    """float32"""
+
+    @staticmethod
+    def of(rows: int, size: int, kind: torch.dtype, device: torch.device) -> _Room:
+        probs = torch.empty(rows, size, device=device)
+        products = torch.empty_like(probs, dtype=kind)
+        return _Room(products, products if kind == probs.dtype else torch.empty_like(probs), probs)
+
+    def first(self, rows: int) -> _Room:
+        return _Room(*(tensor[:rows] for tensor in self))
+
+    def losses(self, gold: Tensor, smoothing: float) -> Tensor:
+        """[2]: sums of both losses over the rows whose products stand here and that have a ``gold`` [n, 1]."""
+        if self.logits is not self.products:
+            self.logits.copy_(self.products)
+        torch.softmax(self.logits, dim=-1, out=self.probs)
+        logits, probs = self.logits[: len(gold)], self.probs[: len(gold)]
+        partition = logits.amax(1) - probs.amax(1).log()  # the greatest probability cannot underflow
+        likelihood = (partition - logits.gather(1, gold)[:, 0]).sum()
+        if not smoothing:
+            return likelihood.expand(2)
+        uniform = (partition - logits.mean(1)).sum()
+        return torch.stack([(1 - smoothing) * likelihood + smoothing * uniform, likelihood])
+
+    def difference(self, gold: Tensor, smoothing: float) -> Tensor:
+        """Softmax - target, in place of the softmax; 0 in the rows that have no ``gold`` [n, 1]."""
+        if smoothing:
+            self.probs.sub_(smoothing / self.probs.shape[1])
+        self.probs[: len(gold)].scatter_add_(1, gold, self.probs.new_full(gold.shape, smoothing - 1))
+        self.probs[len(gold) :] = 0
+        return self.probs
+
+
+class _Gradients(NamedTuple):
+    vectors: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    @staticmethod
+    def of(states: Tensor, weight: Tensor) -> _Gradients:
+        sums = torch.zeros_like(weight, dtype=torch.float32)
+        return _Gradients(torch.empty_like(states), sums, sums.new_zeros(len(weight)))
+
+    def add(self, difference: Tensor, states: Tensor, table: Tensor, start: int) -> None:
+        """``difference`` [n, V] float32 is that of the rows ``states`` [n, D], the first of which is row ``start``."""
+        self.bias.add_(difference.sum(0))
+        rounded = difference.to(table.dtype)
+        torch.mm(rounded, table, out=self.vectors[start : start + len(states)])
+        if rounded is difference:
+            self.weight.addmm_(rounded.t(), states)
+        else:
+            self.weight.add_(rounded.t() @ states)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from seq2x.config import Config
 from seq2x.nn.connections import Connection, Connections
 from seq2x.nn.dropout import VariationalDropout, mask_like
+from seq2x.nn.linear import Linear
 
 CellKind = Literal["lstm", "gru", "rnn"]
 NETWORKS: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -165,8 +166,8 @@ class Cell(nn.Module):
     def __init__(self, kind: CellKind, width: int, hidden: int) -> None:
         super().__init__()
         self.kind = kind
-        self.input = nn.Linear(width, GATES[kind] * hidden)
-        self.recurrent = nn.Linear(hidden, GATES[kind] * hidden, bias=kind == "gru")
+        self.input = Linear(width, GATES[kind] * hidden)
+        self.recurrent = Linear(hidden, GATES[kind] * hidden, bias=kind == "gru")
         for gate in range(GATES[kind]):
             rows = slice(gate * hidden, (gate + 1) * hidden)
             nn.init.xavier_uniform_(self.input.weight.data[rows])

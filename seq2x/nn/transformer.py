@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2x.nn.attention import masked_softmax
-from seq2x.nn.linear import product
+from seq2x.nn.dropout import Dropout, RectifiedDropout, mask_like
+from seq2x.nn.linear import Linear, missing_rows, product
 
 Activation = Literal["relu", "gelu", "silu"]
-_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
 
 Projected = tuple[Tensor, Tensor]
 """Keys and values, both [B, h, T, D / h]."""
@@ -32,7 +33,8 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float, memory: int | None = None) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
+        self.dropout = Dropout(dropout)
         self.query = _linear(width, width)
         self.memory = _linear(memory or width, 2 * width, bias=False)  # keys and values in one product
         self.output = _linear(width, width)
@@ -45,18 +47,23 @@ class MultiHeadAttention(nn.Module):
     def forward(self, states: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """``states`` [B, S, D], ``mask`` bool [B, 1 or S, T], True = may be looked at -> [B, S, D]."""
         queries = self._split(self.query(states))
-        if self.training:
-            found = F.scaled_dot_product_attention(queries, keys, values, mask[:, None], self.dropout)
-        else:  # the fused product rounds a row by what else is in the batch; this does not
+        if not self.training:
             found = _weights(queries, keys, mask, exact=False) @ values
+        elif queries.is_cuda:
+            found = F.scaled_dot_product_attention(queries, keys, values, mask[:, None], self.dropout.p)
+        else:  # where it is no faster, and in evaluation rounds a row by what else is in the batch
+            found, _ = _attend(queries, keys, values, mask, self.dropout.p)
         return self._join(found)
 
     def weigh(self, states: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The same for any number of queries (a beam), exact under any padding; and the weights [B, h, S, T]."""
-        exact = not self.training
-        weights = _weights(self._split(self.query(states)), keys, mask, exact=exact)
-        dropped = F.dropout(weights, self.dropout, self.training)
-        return self._join(product(dropped, values, exact=exact)), weights
+        queries = self._split(self.query(states))
+        if self.training:
+            found, weights = _attend(queries, keys, values, mask, self.dropout.p)
+        else:
+            weights = _weights(queries, keys, mask, exact=True)
+            found = product(weights, values, exact=True)
+        return self._join(found), weights
 
     def _join(self, found: Tensor) -> Tensor:
         """[B, h, S, D / h] -> [B, S, D]."""
@@ -74,19 +81,63 @@ def _weights(queries: Tensor, keys: Tensor, mask: Tensor, *, exact: bool) -> Ten
     return masked_softmax(scores, mask[:, None])
 
 
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+    """What is found [B, h, S, d] and the weights [B, h, S, T], of which ``rate`` are dropped in the former."""
+    with torch.autocast(queries.device.type, enabled=False):
+        found, weights = _Attention.apply(queries, keys, values, mask, rate)  # type: ignore[no-untyped-call]
+    return found, weights
+
+
+class _Attention(torch.autograd.Function):
+    """Keeps queries, keys and values as they came, where autograd keeps several copies in other orders.
+
+    On a processor in float32, whatever came: products this small are no faster in bfloat16, where oneDNN would compile
+    a program for the size of every batch (see :class:`seq2x.nn.linear.Linear`).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rate: float
+    ) -> tuple[Tensor, Tensor]:
+        ctx.kind = torch.promote_types(queries.dtype, torch.float32) if queries.device.type == "cpu" else queries.dtype
+        asked, offered, held = (tensor.to(ctx.kind) for tensor in (queries, keys, values))
+        weights = _weights(asked, offered, mask, exact=False)
+        dropped = mask_like(weights, rate) if rate else None
+        ctx.save_for_backward(queries, keys, values, weights, dropped)
+        found = (weights if dropped is None else weights * dropped) @ held
+        return found.to(queries.dtype), weights
+
+    @staticmethod
+    def backward(ctx: Any, found: Tensor, looked: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, values, weights, dropped = ctx.saved_tensors
+        asked, offered, held, found = (tensor.to(ctx.kind) for tensor in (queries, keys, values, found))
+        on_weights = found @ held.transpose(2, 3)
+        if dropped is not None:
+            on_weights *= dropped
+        on_weights += looked
+        on_scores = weights * (on_weights - (weights * on_weights).sum(-1, keepdim=True))
+        on_scores /= math.sqrt(queries.shape[-1])
+        on_values = (weights if dropped is None else weights * dropped).transpose(2, 3) @ found
+        gradients = on_scores @ offered, on_scores.transpose(2, 3) @ asked, on_values
+        return *(gradient.to(queries.dtype) for gradient in gradients), None, None
+
+
 class FeedForward(nn.Module):
     """``W2 f(W1 x)`` at each position (Vaswani et al. 2017, eq. 2): [B, T, D] -> [B, T, D]."""
 
     def __init__(self, width: int, hidden: int, activation: Activation, dropout: float) -> None:
         super().__init__()
         self.inner, self.outer = _linear(width, hidden), _linear(hidden, width)
-        self.activation = _ACTIVATIONS[activation]
-        self.dropout = nn.Dropout(dropout)
+        self.activation = nn.Identity() if activation == "relu" else _ACTIVATIONS[activation]
+        self.dropout = RectifiedDropout(dropout) if activation == "relu" else Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
         """``states`` [B, T, D]."""
-        output: Tensor = self.outer(self.dropout(self.activation(self.inner(states))))
-        return output
+        rows = states.flatten(0, -2)
+        if self.training:  # once for both layers
+            rows = F.pad(rows, (0, 0, 0, missing_rows(rows)))
+        output: Tensor = self.outer(self.dropout(self.activation(self.inner(rows))))
+        return output[: states.shape[:-1].numel()].view_as(states)
 
 
 class EncoderLayer(nn.Module):
@@ -97,7 +148,7 @@ class EncoderLayer(nn.Module):
         self.attention = MultiHeadAttention(width, heads, dropout)
         self.feedforward = FeedForward(width, feedforward, activation, dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """``states`` [B, T, D], ``mask`` [B, T] bool: padding is not looked at."""
@@ -119,7 +170,7 @@ class DecoderLayer(nn.Module):
         self.cross = MultiHeadAttention(width, heads, dropout, memory)
         self.feedforward = FeedForward(width, feedforward, activation, dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, states: Tensor, past: Projected, memory: Projected, mask: Tensor
@@ -159,9 +210,9 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[..., :width]
 
 
-def _linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
+def _linear(inputs: int, outputs: int, *, bias: bool = True) -> Linear:
     """A linear layer that keeps the variance of what passes, forward and back (Glorot & Bengio 2010)."""
-    linear = nn.Linear(inputs, outputs, bias=bias)
+    linear = Linear(inputs, outputs, bias=bias)
     nn.init.xavier_uniform_(linear.weight)
     if bias:
         nn.init.zeros_(linear.bias)

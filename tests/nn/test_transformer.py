@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2x.batch import mask_of
-from seq2x.nn.transformer import Activation, DecoderLayer, EncoderLayer, MultiHeadAttention, sinusoids
+from seq2x.nn.transformer import Activation, DecoderLayer, EncoderLayer, MultiHeadAttention, _attend, sinusoids
 
 
 def _case(rows: int, length: int, width: int = 16) -> tuple[Tensor, Tensor]:
@@ -151,3 +151,51 @@ def test_sinusoids_by_hand() -> None:
     angles = [3.0, 3.0 / 10000 ** (2 / 5), 3.0 / 10000 ** (4 / 5)]
     expected = [math.sin(angles[0]), math.cos(angles[0]), math.sin(angles[1]), math.cos(angles[1]), math.sin(angles[2])]
     torch.testing.assert_close(found, torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0], expected]))
+
+
+def _attending() -> tuple[list[Tensor], Tensor]:
+    """Queries of 3 and keys and values of 4 positions in two rows of two heads; the last key is padding in one row."""
+    torch.manual_seed(0)
+    sizes = [(2, 2, 3, 5), (2, 2, 4, 5), (2, 2, 4, 5)]
+    states = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    return states, mask_of(torch.tensor([4, 3]), 4)[:, None]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_the_gradient_of_attention(rate: float) -> None:
+    """By differences, through what is found and through the weights, with the same values dropped each time."""
+    states, mask = _attending()
+
+    def attend(*states: Tensor) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(1)
+        return _attend(*states, mask, rate)
+
+    assert torch.autograd.gradcheck(attend, states)
+
+
+def test_attention_in_training_is_that_of_torch() -> None:
+    states, mask = _attending()
+    found, weights = _attend(*states, mask, 0.0)
+    torch.testing.assert_close(found, nn.functional.scaled_dot_product_attention(*states, mask[:, None]))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 3, dtype=torch.float64))
+    assert not weights[1, ..., 3].any()
+
+
+def test_attention_drops_weights() -> None:
+    """Half of them, and those that stay count twice: what is found stays the same on average."""
+    states, mask = _attending()
+    torch.manual_seed(0)
+    found = torch.stack([_attend(*states, mask, 0.5)[0].detach() for _ in range(2000)])
+    torch.testing.assert_close(found.mean(0), _attend(*states, mask, 0.0)[0].detach(), rtol=0, atol=0.15)
+    assert float(found.std(0).min()) > 0
+
+
+def test_attention_under_autocast_keeps_its_type() -> None:
+    attention = MultiHeadAttention(8, 2, 0.0)
+    states = torch.randn(2, 5, 8)
+    mask = torch.ones(2, 1, 5, dtype=torch.bool)
+    exact = attention(states, *attention.project(states), mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = attention(states, *attention.project(states), mask)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)

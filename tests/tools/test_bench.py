@@ -185,7 +185,10 @@ def test_cases_have_their_published_names() -> None:
     assert cases == {
         "crf": [f"{what} {size} {way}" for way in ("fast", "torch")
                 for size in ("[32,40,17]", "[64,100,25]", "[16,512,9]") for what in ("loss", "viterbi")],
-        "train": ["recurrent coverage fp32 vs opennmt-py", "memory vs opennmt-py"],
+        "train": ["transformer fp32 vs opennmt-py", "memory vs opennmt-py",
+                  "transformer bf16 vs opennmt-py", "transformer bf16 memory vs opennmt-py",
+                  "recurrent coverage fp32 vs opennmt-py", "recurrent coverage fp32 memory vs opennmt-py",
+                  "recurrent coverage bf16 vs opennmt-py", "recurrent coverage bf16 memory vs opennmt-py"],
         "data": ["cache to tensors", *(f"{what}, {workers}" for what in ("tokenise", "BPE-dropout")
                                        for workers in ("no workers", "1 worker", "2 workers"))],
     }
@@ -195,7 +198,8 @@ def test_every_script_is_there(tools: Path) -> None:
     for bench in _bench_cases.BENCHES.values():
         for script in (bench.prepare, *(side for duel in bench.duels for side in (duel.ours, duel.peer))):
             for word in script:
-                assert word in ("DATA", "WORK", "fast", "torch") or (tools / "bench_scripts" / word).is_file()
+                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16") \
+                    or (tools / "bench_scripts" / word).is_file()
 
 
 class Pip:

@@ -1,6 +1,6 @@
 """Our training, through `seq2x.run.train` as `seq2x train` does it, watched and left by its display.
 
-SETTINGS DATA WORK: settings of ours, the folder of Multi30k, what train_data.py wrote.
+SETTINGS DATA WORK PRECISION: settings of ours, the folder of Multi30k, what train_data.py wrote, fp32 or bf16.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ class Watch:
         print(line, file=sys.stderr)
 
 
-
-def main(settings: Path, data: Path, work: Path) -> None:
+def main(settings: Path, data: Path, work: Path, precision: str) -> None:
     paths = {"train": [str(data / f"train.{language}.gz") for language in ("en", "de")],
              "dev": [str(work / f"dev.{language}") for language in ("en", "de")]}
-    config = read(RunConfig, settings, [f"seed={os.environ['SEED']}", *(
+    config = read(RunConfig, settings, [f"seed={os.environ['SEED']}", f'training.precision="{precision}"', *(
         f"tasks.translate.{key}={json.dumps(files)}" for key, files in paths.items())])
     watch = Watch()
     with tempfile.TemporaryDirectory(dir=work) as out:
@@ -64,4 +63,4 @@ def main(settings: Path, data: Path, work: Path) -> None:
 
 if __name__ == "__main__":
     folder = Path(__file__).parent
-    main(folder / sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(folder / sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
