@@ -49,16 +49,14 @@ class Chains(NamedTuple):
     """[B], in the widest float type."""
     unary: Tensor
     """[L, B, Q]: the marginals."""
-    alpha: Tensor
-    """[L, B, Q]: the forward probabilities, scaled to a sum of 1 at every step."""
-    ahead: Tensor
-    """[L, B, Q]: ``x_t beta_t``, scaled to a sum of 1."""
-    onward: Tensor
-    """[L, B, Q]: ``x_t beta_t / total_t``, so that the marginal of a transition is ``alpha_t-1 E onward_t``."""
+    states: Tensor
+    """[L, B, Q]: ``x_t (a_t-1 E)``, where the forward probabilities a are these, scaled to a sum of 1 at every step."""
     scales: Tensor
-    """[L, B]: what alpha was divided by."""
+    """[L, B]: the sums of ``states``."""
+    onward: Tensor
+    """[L, B, Q]: x_t beta_t, scaled so that the marginal of a transition is ``states_t-1 E onward_t``."""
     total: Tensor
-    """[L, B]: the mass of all paths at a step; the sum of ``scale_t alpha_t E ahead_t+1``."""
+    """[L, B]: the mass of all paths at a step, as scaled as the states are; from below that of two scaled sides."""
     moves: Tensor
     """[Q, Q]: E, the transitions as factors."""
 
@@ -80,7 +78,7 @@ class LogChains(NamedTuple):
     scales: Tensor
     """[L, B]"""
     total: Tensor
-    """[L, B]: as in Chains."""
+    """[L, B]: the sum of ``scale_t alpha_t E ahead_t+1``."""
     unary: Tensor
     """[L, B, Q]: the marginals; these are probabilities."""
     pairs: Tensor
@@ -120,11 +118,11 @@ def checked(emissions: Tensor, mask: Tensor, allowed: Tensor | None = None) -> T
 
     ValueError where the mask is not one of right-padded, non-empty rows; ImpossibleError where a word has no tag.
     """
-    if not mask[:, 0].all():
-        row = int((~mask[:, 0]).nonzero()[0])
-        if not mask[row].any():
-            raise ValueError(f"row {row} of the batch has no words; a CRF needs at least one")
-    if (mask[:, 1:] > mask[:, :1]).any() or (mask[:, 1:] > mask[:, :-1]).any():
+    begun = mask[:, 0].all()
+    if not begun and not mask.any(1).all():
+        row = int((~mask.any(1)).nonzero()[0])
+        raise ValueError(f"row {row} of the batch has no words; a CRF needs at least one")
+    if not begun or (mask[:, 1:] > mask[:, :-1]).any():
         raise ValueError("the mask of a CRF is True first, then False; a row here has padding before a word")
     emissions = emissions.to(torch.promote_types(emissions.dtype, torch.float32))
     if allowed is None:
@@ -166,51 +164,71 @@ def sum_in_order(values: Tensor) -> Tensor:
     return values.to(wide(values.device)).cumsum(0)[-1]
 
 
-def _constant(steps: Tensor, tops: Scores) -> Tensor:
-    """Return what was taken out of every path's score, [B]."""
-    words = torch.isneginf(steps[..., -1]).sum(0)
-    peaks = sum_in_order(steps.amax(2))
-    return peaks + tops.start + tops.end + tops.transitions * (words - 1)
+def _constant(peaks: Tensor, mask: Tensor, tops: Scores) -> Tensor:
+    """Return what was taken out of every path's score, [B]; ``peaks`` [B, T]."""
+    taken = sum_in_order(peaks.masked_fill(~mask, 0.0).t())
+    return taken + tops.start + tops.end + tops.transitions * (mask.sum(1) - 1)
 
 
 @torch.no_grad()
-def run(steps: Tensor, scores: Scores) -> Chains:
-    """Run both recursions over ``steps`` [L, B, Q]."""
-    tags = steps.shape[2]
+def run(emissions: Tensor, mask: Tensor, scores: Scores) -> Chains:
+    """Run both recursions over ``emissions`` [B, T, K]."""
+    rows, length, tags = emissions.shape
     tops, rest = relative(scores)
-    start, moves = with_stop(rest)
-    start, moves = start.exp(), moves.exp()
-    x = (steps - steps.amax(2, keepdim=True)).exp_()
-    begin = torch.cat([start, start.new_zeros(tags)])
-    begin[-1] = 1  # the backward chain begins with "stop"
-    block = torch.cat([F.pad(moves, (0, tags)), F.pad(moves.t(), (tags, 0))])
-    before, states, scales = _recur(torch.cat([x, x.flip(0)], 2), begin, block)
-    onward = before[..., tags:].flip(0).mul_(x)
-    unary = before[..., :tags] * onward
+    start, block = _as_block(Scores(*(part.exp() for part in rest)))
+    peaks = emissions.amax(2)
+    factors = (emissions - peaks[..., None]).exp_().masked_fill_(~mask[..., None], 0.0)
+    x = emissions.new_zeros(length + 1, rows, 2, tags + 2)  # [L, B, ways, Q + 1]
+    x[:-1, :, 0, :-2] = factors.transpose(0, 1)
+    x[-1, :, 0, -2] = 1  # the tag "stop"
+    x[:-1, :, 0, -2] = ~mask.t()
+    x[:, :, 1] = x[:, :, 0].flip(0)
+    before = _recur(x, start, block)
+    states, onward = x[:, :, 0, :-1], x[:, :, 1, :-1].flip(0)
+    scales = states.sum(2)
+    unary = before[:, :, 0, :-1].mul_(onward)
     total = unary.sum(2, keepdim=True)  # [L, B, 1]
-    log_partition = sum_in_order(scales.log()) + _constant(steps, tops)
-    return Chains(log_partition, unary.div_(total), states[..., :tags], states[..., tags:].flip(0),
-                  onward.div_(total), scales, total[..., 0], moves)
+    unary.div_(total)
+    unscaled = torch.cat([total[:1], total[1:] * scales[:-1, :, None]])  # as the states are
+    log_partition = sum_in_order(scales.log()) + _constant(peaks, mask, tops)
+    return Chains(log_partition, unary, states, scales, onward.div_(unscaled), unscaled[..., 0],
+                  block[: tags + 1, : tags + 1])
 
 
-def _recur(steps: Tensor, begin: Tensor, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Advance two chains side by side: ``steps`` [L, B, 2Q], ``begin`` [2Q], ``block`` [2Q, 2Q].
+def _as_block(factors: Scores) -> tuple[Tensor, Tensor]:
+    """Return where both ways begin, [2, Q + 1], and the product that advances them, [2 (Q + 1), 2 (Q + 1)].
 
-    Return the states before a step's factors and after them, both [L, B, 2Q], and the forward chain's scales [L, B].
+    The last column of each way sums up the states before the product.
     """
-    length, rows, width = steps.shape
-    before, states, scales = torch.empty_like(steps), torch.empty_like(steps), steps.new_empty(length, rows, 2, 1)
-    before[0] = begin
-    views = (steps, before, states, states.view(length, rows, 2, width // 2), scales)
-    previous: Tensor | None = None
-    for step, predicted, state, halves, scale in zip(*(view.unbind() for view in views), strict=True):
-        if previous is not None:
-            torch.mm(previous, block, out=predicted)
-        torch.mul(predicted, step, out=state)
-        torch.sum(halves, 2, keepdim=True, out=scale)
-        halves.div_(scale)
-        previous = state
-    return before, states, scales[:, :, 0, 0]
+    tags = len(factors.start)
+    start, block = factors.start.new_zeros(2, tags + 2), factors.start.new_zeros(2 * tags + 4, 2 * tags + 4)
+    start[0, :-2] = factors.start
+    start[1, -2] = 1  # "stop"
+    forth, back = block[: tags + 2, : tags + 2], block[tags + 2 :, tags + 2 :]
+    for way, stop in ((forth, forth), (back, back.t())):
+        stop[:-2, :-2] = factors.transitions
+        stop[:-2, -2] = factors.end
+        way[-2, -2] = 1
+        way[:-1, -1] = 1
+    return start, block
+
+
+def _recur(x: Tensor, start: Tensor, block: Tensor) -> Tensor:
+    """Advance two chains side by side, the forward one and the one that begins with "stop".
+
+    ``x`` [L, B, 2, Q + 1] holds the factors of each step, and afterwards the states; its last column is 0. Return what
+    each step began with, as large: the state before, scaled to a sum of 1, times the transitions. (Memory is reused,
+    and the sum is one more column of the product: both, not the arithmetic, are what costs.)
+    """
+    before, product = torch.empty_like(x), torch.empty_like(x[0])
+    before[0] = start
+    x[0].mul_(before[0])
+    flat, sums = product.flatten(1), product[..., -1:]
+    for previous, state, scaled in zip(x.flatten(2)[:-1].unbind(), x[1:].unbind(), before[1:].unbind(), strict=True):
+        torch.mm(previous, block, out=flat)
+        torch.div(product, sums, out=scaled)
+        state.mul_(scaled)
+    return before
 
 
 @torch.no_grad()
@@ -219,7 +237,8 @@ def in_log_space(steps: Tensor, scores: Scores) -> LogChains:
     steps, scores = steps.to(wide(steps.device)), Scores(*(part.to(wide(steps.device)) for part in scores))
     tops, rest = relative(scores)
     start, moves = with_stop(rest)
-    x = steps - steps.amax(2, keepdim=True)
+    peaks = steps.amax(2)
+    x = steps - peaks[..., None]
     alpha: list[Tensor] = []
     scales: list[Tensor] = []
     for number, step in enumerate(x.unbind()):
@@ -240,7 +259,8 @@ def in_log_space(steps: Tensor, scores: Scores) -> LogChains:
         behind = step + torch.logsumexp(both, 2)
         ahead.append(behind - _log_sum(behind)[:, None])
     scale = torch.stack(scales)
-    log_partition = sum_in_order(scale) + _constant(steps, tops)
+    words = torch.isneginf(steps[..., -1]).t()  # [B, L]
+    log_partition = sum_in_order(scale) + _constant(peaks.t(), words, tops)
     log_partition = log_partition.masked_fill(log_partition < NOTHING / 2, -torch.inf)
     totals.insert(0, torch.zeros_like(totals[0]))
     unary.insert(0, last.exp())

@@ -31,7 +31,7 @@ class Likelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, right: Path | Paths, free: Paths, emissions: Tensor, *_of: Tensor) -> Tensor:
-        """``emissions`` and the three of Scores are what the gradient belongs to."""
+        """``emissions``, transitions, start and end are what the gradient belongs to."""
         ctx.right, ctx.free = right, free
         return (right.value - free.value).to(emissions.dtype)
 
@@ -56,11 +56,10 @@ class Path:
         self._tags = tags.masked_fill(~mask, 0)
         self._last = self._tags.gather(1, self._lengths[:, None] - 1)[:, 0]
         self._moves = (self._tags[:, :-1] * emissions.shape[2]).add_(self._tags[:, 1:])  # [B, T - 1]
-        emitted = emissions.gather(2, self._tags[..., None])[..., 0].masked_fill(~mask, 0.0)
-        moved = scores.transitions.flatten()[self._moves].masked_fill(~mask[:, 1:], 0.0)
-        exact = wide(emissions.device)
-        self.value = (emitted.sum(1, dtype=exact) + moved.sum(1, dtype=exact)
-                      + scores.start[self._tags[:, 0]] + scores.end[self._last])
+        used = emissions.gather(2, self._tags[..., None])[..., 0].to(wide(emissions.device))
+        used[:, 1:] += torch.take(scores.transitions, self._moves)
+        used[:, 0] += torch.take(scores.start, self._tags[:, 0])
+        self.value = used.masked_fill_(~mask, 0.0).sum(1) + torch.take(scores.end, self._last)
 
     def add(self, found: Gradient, weight: Tensor) -> Gradient:
         """Add the gradient, times ``weight`` [B], to what was ``found``, in place."""
@@ -102,27 +101,32 @@ def paths(emissions: Tensor, mask: Tensor, scores: Scores) -> Paths:
 
 class _InTorch(Paths):
     def __init__(self, emissions: Tensor, mask: Tensor, scores: Scores) -> None:
-        steps = with_steps(emissions, mask)
-        self._chains = run(steps, scores)
+        self._chains = run(emissions, mask, scores)
         self.value = self._chains.log_partition
         rows = inexact(self._chains.exact)
-        self._pairs = None if rows is None else self._mend(rows, in_log_space(steps[:, rows], scores))
+        self._pairs = None if rows is None else self._mend(
+            rows, in_log_space(with_steps(emissions[rows], mask[rows]), scores))
 
     def gradient(self, weight: Tensor) -> Gradient:
         chains = self._chains
-        unary = chains.unary[:-1, :, :-1] * weight[:, None]
-        onward = chains.onward[1:] * weight[:, None]
-        pairs = (chains.alpha[:-1].flatten(0, 1).t() @ onward.flatten(0, 1)) * chains.moves  # [Q, Q]
+        length, rows, tags = chains.unary.shape
+        alike = bool((weight == weight[0]).all())  # nearly always
+        unary = weight.new_empty(rows, length - 1, tags - 1)
+        torch.mul(chains.unary[:-1, :, :-1], weight[:, None], out=unary.transpose(0, 1))
+        onward = chains.onward[1:] if alike else chains.onward[1:] * weight[:, None]
+        pairs = (chains.states[:-1].flatten(0, 1).t() @ onward.flatten(0, 1)) * chains.moves  # [Q, Q]
+        if alike:
+            pairs *= weight[0]
         if self._pairs is not None:
             pairs += (self._pairs * weight[:, None, None]).sum(0)
-        return Gradient(unary.transpose(0, 1), pairs[:-1, :-1].contiguous(), unary[0].sum(0), pairs[:-1, -1])
+        return Gradient(unary, pairs[:-1, :-1].contiguous(), unary[:, 0].sum(0), pairs[:-1, -1])
 
     def _mend(self, rows: Tensor, right: LogChains) -> Tensor:
         """Put ``rows`` right; return the expected transitions [B, Q, Q] of these, 0 for the others."""
         chains = self._chains
         chains.log_partition[rows] = right.log_partition
         chains.unary[:, rows] = right.unary.to(chains.unary.dtype)
-        chains.alpha[:, rows] = chains.onward[:, rows] = 0
+        chains.states[:, rows] = chains.onward[:, rows] = 0
         pairs = chains.unary.new_zeros(len(chains.exact), *right.pairs.shape[1:])
         pairs[rows] = right.pairs.to(pairs.dtype)
         return pairs

@@ -101,13 +101,13 @@ class CRF(Rules):
         partial = tags.dtype == torch.bool
         narrowed = checked(emissions, mask, tags if partial else None)
         emissions = checked(emissions, mask) if partial else narrowed
-        scores = self._scores_like(emissions)
-        with torch.autocast(emissions.device.type, enabled=False):
-            with torch.no_grad():
-                right = paths(narrowed, mask, scores) if partial else Path(emissions, tags, mask, scores)
-                free = paths(emissions, mask, scores)
-            impossible = torch.isneginf(right.value)
-            if partial and impossible.any():
-                raise ImpossibleError(int(impossible.nonzero()[0]), "no sequence of the tags it allows is legal")
-            likelihood: Tensor = Likelihood.apply(right, free, emissions, *scores)  # type: ignore[no-untyped-call]
-            return likelihood
+        with torch.autocast(emissions.device.type, enabled=False), torch.no_grad():
+            scores = self._scores_like(emissions)
+            right = paths(narrowed, mask, scores) if partial else Path(emissions, tags, mask, scores)
+            free = paths(emissions, mask, scores)
+        impossible = torch.isneginf(right.value) if partial else None
+        if impossible is not None and impossible.any():
+            raise ImpossibleError(int(impossible.nonzero()[0]), "no sequence of the tags it allows is legal")
+        likelihood: Tensor = Likelihood.apply(  # type: ignore[no-untyped-call]
+            right, free, emissions, self.transitions, self.start, self.end)
+        return likelihood

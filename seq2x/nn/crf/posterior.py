@@ -134,10 +134,19 @@ class _Found(NamedTuple):
 
 
 def _in_torch(emissions: Tensor, mask: Tensor, scores: Scores) -> tuple[_Found, Tensor]:
-    chains = run(with_steps(emissions, mask), scores)
-    found = LogChains(chains.log_partition, chains.alpha.log(), chains.ahead.log(), chains.scales.log(),
-                      chains.total.log(), chains.unary, chains.moves)
-    return _of_chains(found), chains.exact
+    chains = run(emissions, mask, scores)
+    states, onward, unary = (part[:-1, :, :-1].transpose(0, 1) for part in (chains.states, chains.onward, chains.unary))
+    scales = chains.scales.log().t()  # [B, L]
+    # onward was divided by what states meet, but for the last word, whose end is not relative to what meets there
+    meeting = torch.where(_last(mask), scales[:, 1:], -scales[:, :-1])
+    return _Found(chains.log_partition, unary, states.log() - scales[:, :-1, None], onward.log(), scales[:, :-1],
+                  meeting), chains.exact
+
+
+def _last(mask: Tensor) -> Tensor:
+    """Return where the last word of each row is, [B, T] bool."""
+    following = torch.cat([mask[:, 1:], mask.new_zeros(len(mask), 1)], 1)
+    return mask & ~following
 
 
 def _of_chains(found: LogChains) -> _Found:

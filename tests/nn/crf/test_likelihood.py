@@ -46,7 +46,7 @@ def test_likelihood_and_gradient_equal_enumeration(rules: bool, scale: float, pa
         torch.autograd.grad(found @ weights, inputs), torch.autograd.grad(expected @ weights, inputs), strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
-    exact = chains.run(chains.with_steps(emissions.detach(), mask), crf.scores()).exact
+    exact = chains.run(emissions.detach(), mask, crf.scores()).exact
     assert bool(exact.all()) == (scale == 1.0)  # both ways of counting were put to the test
 
 
@@ -85,7 +85,7 @@ def test_mass_that_underflows_unseen_is_noticed() -> None:
         crf.transitions.copy_(torch.tensor([[far, far, 0.0], [far, 0.0, far], [far, far, 0.0]]))
     emissions = torch.tensor([[[110.0, 0.0, far], [far, 75.0, 0.0], [far, 75.0, 0.0]]])
     tags, mask = torch.ones(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool)
-    found = chains.run(chains.with_steps(emissions, mask), crf.scores())
+    found = chains.run(emissions, mask, crf.scores())
     torch.testing.assert_close(found.log_partition.float(), torch.tensor([110.0]))  # far from the 150 of the best path
     assert not found.exact
     torch.testing.assert_close(crf.log_likelihood(emissions, tags, mask), torch.zeros(1))
