@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -61,7 +62,21 @@ def run(arguments: Namespace) -> int:
 
         return records
 
-    return convert(arguments, load)
+    from seq2x.nn.crf import use_kernels
+
+    before = use_kernels(is_long(arguments.input))
+    try:
+        return convert(arguments, load)
+    finally:
+        use_kernels(before)
+
+
+def is_long(path: str | None) -> bool:
+    """Whether compiled code pays: loading it takes as long as decoding half a million characters without it."""
+    try:
+        return os.stat(0 if path is None else path).st_size > 1_000_000  # of a pipe: 0
+    except OSError:
+        return False
 
 
 def words(line: str) -> list[str]:

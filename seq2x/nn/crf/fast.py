@@ -10,12 +10,15 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from seq2x.nn.crf.chains import Scores, least_total
+
+Array = NDArray[Any]
 
 _wanted = True
 
@@ -82,35 +85,39 @@ def sums(module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores,
     """Sum over the paths of ``emissions`` [B, T, K], rows of ``lengths`` [B]; ``weight`` [B] is for the pairs."""
     _, length, tags = emissions.shape
     width = tags + -tags % 8
-    pairs = emissions.new_zeros(width, width)
-    kept = [emissions.new_empty(shape) for shape in ((1, length, tags), (1, length), (1, length), (0, length, tags))]
+    x = emissions.detach().numpy()
+    pairs = np.zeros((width, width), x.dtype)
+    kept = [np.empty(shape, x.dtype) for shape in ((1, length, tags), (1, length), (1, length), (0, length, tags))]
     log_partition, unary, exact = _run(module, emissions, lengths, scores, kept, pairs, weight)
-    return Sums(log_partition, unary, pairs[:tags, :tags], exact)
+    return Sums(log_partition, unary, torch.from_numpy(pairs)[:tags, :tags], exact)
 
 
 def passes(module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores) -> Passes:
     """Run both recursions over ``emissions`` [B, T, K], rows of ``lengths`` [B]."""
-    tags = emissions.shape[2]
-    flat = emissions.shape[:2]
-    alpha, ahead = (torch.ones(emissions.shape, dtype=emissions.dtype) for _ in range(2))
-    scales, meeting = (torch.ones(flat, dtype=emissions.dtype) for _ in range(2))
-    none = emissions.new_empty(0, tags + -tags % 8)
-    log_partition, unary, exact = _run(
-        module, emissions, lengths, scores, [alpha, scales, meeting, ahead], none, emissions.new_zeros(len(lengths)))
-    return Passes(log_partition, unary, alpha, ahead, scales, meeting, exact)
+    rows, length, tags = emissions.shape
+    x = emissions.detach().numpy()
+    alpha, scales, meeting, ahead = kept = [
+        np.ones(shape, x.dtype) for shape in (x.shape, (rows, length), (rows, length), x.shape)]
+    none = np.empty((0, tags + -tags % 8), x.dtype)
+    log_partition, unary, exact = _run(module, emissions, lengths, scores, kept, none, emissions.new_zeros(rows))
+    of = torch.from_numpy
+    return Passes(log_partition, unary, of(alpha), of(ahead), of(scales), of(meeting), exact)
 
 
 def _run(
-    module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores, kept: Sequence[Tensor], pairs: Tensor,
+    module: ModuleType, emissions: Tensor, lengths: Tensor, scores: Scores, kept: Sequence[Array], pairs: Array,
     weight: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return log Z, the marginals and what is exact, and fill the rest."""
-    x, peaks = torch.empty(emissions.shape, dtype=emissions.dtype), emissions.new_empty(emissions.shape[:2])
-    module.relative(*_arrays(emissions, lengths, x, peaks))
-    log_partition, exact = torch.empty(len(x), dtype=torch.float64), torch.empty(len(x), dtype=torch.bool)
-    module.passes(*_arrays(x.exp_(), peaks, lengths, *_rows(scores)), least_total(emissions.dtype),
-                  *_arrays(*kept, pairs, weight, log_partition, exact))
-    return log_partition, x, exact
+    x = torch.empty(emissions.shape, dtype=emissions.dtype)
+    unary, (read, long, given) = x.numpy(), _arrays(emissions, lengths, weight)
+    peaks = np.empty(unary.shape[:2], unary.dtype)
+    module.relative(read, long, unary, peaks)
+    x.exp_()
+    log_partition, exact = np.empty(len(unary), np.float64), np.empty(len(unary), np.bool_)
+    module.passes(unary, peaks, long, *_arrays(*_rows(scores)), least_total(emissions.dtype), *kept, pairs, given,
+                  log_partition, exact)
+    return torch.from_numpy(log_partition), x, torch.from_numpy(exact)
 
 
 def path_score(module: ModuleType, emissions: Tensor, lengths: Tensor, tags: Tensor, scores: Scores) -> Tensor:
@@ -146,7 +153,7 @@ def best_paths(
     return paths, found
 
 
-def _arrays(*tensors: Tensor) -> list[NDArray[Any]]:
+def _arrays(*tensors: Tensor) -> list[Array]:
     """The same memory, where a tensor is contiguous: kernels are compiled for that."""
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
