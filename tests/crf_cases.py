@@ -26,7 +26,7 @@ class Case(NamedTuple):
 def legal(size: int, rules: bool) -> Legal:
     """Everything, or: tag 1 neither first nor after tag 0, tag 2 never last."""
     found = Legal(*(torch.ones(shape, dtype=torch.bool) for shape in ((size, size), (size,), (size,))))
-    if rules:
+    if rules and size > 2:
         found.transitions[0, 1] = found.start[1] = found.end[2] = False
     return found
 

@@ -7,6 +7,7 @@ import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2x.cli.options import add_batches, add_model, add_streams, set_threads
@@ -74,7 +75,7 @@ def run(arguments: Namespace) -> int:
 def is_long(path: str | None) -> bool:
     """Whether compiled code pays: loading it takes as long as decoding half a million characters without it."""
     try:
-        return os.stat(0 if path is None else path).st_size > 1_000_000  # of a pipe: 0
+        return (os.fstat(0) if path is None else Path(path).stat()).st_size > 1_000_000  # of a pipe: 0
     except OSError:
         return False
 

@@ -20,7 +20,7 @@ def _batch(size: int, dtype: torch.dtype, scale: float = 1.0) -> tuple[CRF, Tens
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [3, 4, 8, 9, 17, 33])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 9, 17, 33])
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_twins_are_equal(size: int, dtype: torch.dtype, scale: float) -> None:
     crf, emissions, mask = _batch(size, dtype, scale)
