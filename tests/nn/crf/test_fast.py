@@ -35,7 +35,7 @@ def test_twins_are_equal(size: int, dtype: torch.dtype, scale: float) -> None:
         gradients = torch.autograd.grad(likelihood @ torch.linspace(-1, 1, 7, dtype=dtype), [leaf, *crf.parameters()])
         found.append((likelihood.detach(), *gradients, crf.marginals(emissions, mask, allowed)))
     for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5 * max(1, scale / 10))
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=4e-5 * max(1, scale / 10))  # of counts of about 100
 
 
 @pytest.mark.parametrize("size", [3, 9, 17])
