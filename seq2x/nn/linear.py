@@ -54,12 +54,17 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """``input`` [..., in_features] -> [..., out_features]; in autocast's type, where it is on."""
-        if not self.training or input.device.type != "cpu" or not torch.is_grad_enabled():
-            return super().forward(input)
-        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
-        with torch.autocast("cpu", enabled=False):
-            output: Tensor = _Linear.apply(input, self.weight, self.bias, kind)  # type: ignore[no-untyped-call]
-        return output
+        return linear(input, self.weight, self.bias) if self.training else super().forward(input)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``input`` [..., K], ``weight`` [N, K], ``bias`` [N] -> [..., N], as :class:`Linear` does it in training."""
+    if input.device.type != "cpu" or not torch.is_grad_enabled():
+        return F.linear(input, weight, bias)
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+    with torch.autocast("cpu", enabled=False):
+        output: Tensor = _Linear.apply(input, weight, bias, kind)  # type: ignore[no-untyped-call]
+    return output
 
 
 class _Linear(torch.autograd.Function):

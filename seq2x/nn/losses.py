@@ -113,38 +113,36 @@ class _Room(NamedTuple):
     products: Tensor
     logits: Tensor
     """float32; where the products are too, the same tensor"""
-    probs: Tensor
-    """float32"""
 
     @staticmethod
     def of(rows: int, size: int, kind: torch.dtype, device: torch.device) -> _Room:
-        probs = torch.empty(rows, size, device=device)
-        products = torch.empty_like(probs, dtype=kind)
-        return _Room(products, products if kind == probs.dtype else torch.empty_like(probs), probs)
+        logits = torch.empty(rows, size, device=device)
+        return _Room(logits if kind == logits.dtype else torch.empty_like(logits, dtype=kind), logits)
 
     def first(self, rows: int) -> _Room:
         return _Room(*(tensor[:rows] for tensor in self))
 
     def losses(self, gold: Tensor, smoothing: float) -> Tensor:
-        """[2]: sums of both losses over the rows whose products stand here and that have a ``gold`` [n, 1]."""
+        """[2]: sums of both losses over the rows whose products stand here and that have a ``gold`` [n, 1].
+
+        Leaves the softmax in place of the logits.
+        """
         if self.logits is not self.products:
             self.logits.copy_(self.products)
-        torch.softmax(self.logits, dim=-1, out=self.probs)
-        logits, probs = self.logits[: len(gold)], self.probs[: len(gold)]
-        partition = logits.amax(1) - probs.amax(1).log()  # the greatest probability cannot underflow
-        likelihood = (partition - logits.gather(1, gold)[:, 0]).sum()
-        if not smoothing:
-            return likelihood.expand(2)
-        uniform = (partition - logits.mean(1)).sum()
-        return torch.stack([(1 - smoothing) * likelihood + smoothing * uniform, likelihood])
+        logits = self.logits[: len(gold)]
+        most, right = logits.amax(1), logits.gather(1, gold)[:, 0].sum()
+        mean = logits.mean(1).sum() if smoothing else right
+        torch.softmax(self.logits, dim=-1, out=self.logits)
+        partition = (most - logits.amax(1).log()).sum()  # the greatest probability cannot underflow
+        return torch.stack([partition - (1 - smoothing) * right - smoothing * mean, partition - right])
 
     def difference(self, gold: Tensor, smoothing: float) -> Tensor:
         """Softmax - target, in place of the softmax; 0 in the rows that have no ``gold`` [n, 1]."""
         if smoothing:
-            self.probs.sub_(smoothing / self.probs.shape[1])
-        self.probs[: len(gold)].scatter_add_(1, gold, self.probs.new_full(gold.shape, smoothing - 1))
-        self.probs[len(gold) :] = 0
-        return self.probs
+            self.logits.sub_(smoothing / self.logits.shape[1])
+        self.logits[: len(gold)].scatter_add_(1, gold, self.logits.new_full(gold.shape, smoothing - 1))
+        self.logits[len(gold) :] = 0
+        return self.logits
 
 
 class _Gradients(NamedTuple):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from seq2x.nn.attention import masked_softmax
 from seq2x.nn.dropout import Dropout, RectifiedDropout, mask_like
-from seq2x.nn.linear import Linear, missing_rows, product
+from seq2x.nn.linear import Linear, linear, missing_rows, product
 
 Activation = Literal["relu", "gelu", "silu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
@@ -44,9 +44,17 @@ class MultiHeadAttention(nn.Module):
         keys, values = self.memory(memory).chunk(2, dim=-1)
         return self._split(keys), self._split(values)
 
-    def forward(self, states: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """``states`` [B, S, D], ``mask`` bool [B, 1 or S, T], True = may be looked at -> [B, S, D]."""
-        queries = self._split(self.query(states))
+    def read(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, all [B, h, T, D / h], of the same ``states`` [B, T, D]."""
+        if not self.training:
+            return self._split(self.query(states)), *self.project(states)
+        weight = torch.cat([self.query.weight, self.memory.weight])  # one product for all three
+        bias = F.pad(self.query.bias, (0, len(self.memory.weight)))
+        queries, keys, values = linear(states, weight, bias).chunk(3, dim=-1)
+        return self._split(queries), self._split(keys), self._split(values)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """What :meth:`read` gave, and ``mask`` bool [B, 1 or S, T], True = may be looked at -> [B, S, D]."""
         if not self.training:
             found = _weights(queries, keys, mask, exact=False) @ values
         elif queries.is_cuda:
@@ -152,9 +160,8 @@ class EncoderLayer(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """``states`` [B, T, D], ``mask`` [B, T] bool: padding is not looked at."""
-        normed = self.norms[0](states)
-        keys, values = self.attention.project(normed)
-        states = states + self.dropout(self.attention(normed, keys, values, mask[:, None]))
+        queries, keys, values = self.attention.read(self.norms[0](states))
+        states = states + self.dropout(self.attention(queries, keys, values, mask[:, None]))
         summed: Tensor = states + self.dropout(self.feedforward(self.norms[1](states)))
         return summed
 
@@ -182,9 +189,9 @@ class DecoderLayer(nn.Module):
         [B, h, K S, T], and keys and values of all t + S positions.
         """
         rows, steps, width = states.shape
-        normed = self.norms[0](states)
-        keys, values = (_follow(before, new) for before, new in zip(past, self.attention.project(normed), strict=True))
-        states = states + self.dropout(self.attention(normed, keys, values, _earlier(steps, keys)))
+        queries, *new = self.attention.read(self.norms[0](states))
+        keys, values = (_follow(before, after) for before, after in zip(past, new, strict=True))
+        states = states + self.dropout(self.attention(queries, keys, values, _earlier(steps, keys)))
         beams = self.norms[1](states).view(len(mask), -1, width)  # [B, K S, D]
         found, weights = self.cross.weigh(beams, *memory, mask[:, None])
         states = states + self.dropout(found.view(rows, steps, width))
@@ -212,8 +219,8 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
 
 def _linear(inputs: int, outputs: int, *, bias: bool = True) -> Linear:
     """A linear layer that keeps the variance of what passes, forward and back (Glorot & Bengio 2010)."""
-    linear = Linear(inputs, outputs, bias=bias)
-    nn.init.xavier_uniform_(linear.weight)
+    layer = Linear(inputs, outputs, bias=bias)
+    nn.init.xavier_uniform_(layer.weight)
     if bias:
-        nn.init.zeros_(linear.bias)
-    return linear
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -54,7 +54,7 @@ def test_attention_by_hand() -> None:
         attention.memory.weight.copy_(torch.eye(2).repeat(2, 1))
         attention.output.weight.copy_(torch.eye(2))
     keys, values = attention.project(torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]]]))
-    found = attention(torch.tensor([[[1.0, -1.0]]]), keys, values, torch.tensor([[[True, True, False]]]))
+    found, _ = attention.weigh(torch.tensor([[[1.0, -1.0]]]), keys, values, torch.tensor([[[True, True, False]]]))
     left = (math.exp(1) * 1 + math.exp(3) * 3) / (math.exp(1) + math.exp(3))
     right = (math.exp(0) * 0 + math.exp(-2) * 2) / (math.exp(0) + math.exp(-2))
     torch.testing.assert_close(found, torch.tensor([[[left, right]]]))
@@ -68,7 +68,7 @@ def test_a_mask_of_each_query_hides_the_future(training: bool) -> None:
     causal = torch.ones(6, 6, dtype=torch.bool).tril()[None]
     changed = states.clone()
     changed[:, 4:] += 1
-    first, second = (attention(both, *attention.project(both), causal) for both in (states, changed))
+    first, second = (attention(*attention.read(both), causal) for both in (states, changed))
     torch.testing.assert_close(first[:, :4], second[:, :4])
     assert not torch.allclose(first[:, 4:], second[:, 4:])
 
@@ -120,11 +120,12 @@ def test_weighing_is_attending_and_shows_how() -> None:
     torch.testing.assert_close(found, attention.output((weights @ values).transpose(1, 2).flatten(2)))
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 5))
     assert (weights.transpose(1, 3)[~mask] == 0).all()
-    states = torch.randn(3, 5, 16)
+    attention = MultiHeadAttention(16, 2, 0.0)
+    states, mask = _case(3, 7)
     for training in (True, False):
         attention.train(training)
-        torch.testing.assert_close(attention.weigh(states, keys, values, mask[:, None])[0],
-                                   attention(states, keys, values, mask[:, None]))
+        torch.testing.assert_close(attention.weigh(states, *attention.project(states), mask[:, None])[0],
+                                   attention(*attention.read(states), mask[:, None]))
 
 
 @pytest.mark.parametrize(("width", "heads"), [(8, 1), (12, 1), (12, 2), (64, 2)])
@@ -194,8 +195,8 @@ def test_attention_under_autocast_keeps_its_type() -> None:
     attention = MultiHeadAttention(8, 2, 0.0)
     states = torch.randn(2, 5, 8)
     mask = torch.ones(2, 1, 5, dtype=torch.bool)
-    exact = attention(states, *attention.project(states), mask)
+    exact = attention(*attention.read(states), mask)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = attention(states, *attention.project(states), mask)
+        rounded = attention(*attention.read(states), mask)
     assert rounded.dtype == torch.bfloat16
     torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
