@@ -10,11 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import Encoded, Loss, Pool, pad
+from seq2x.batch import Encoded, Loss, Pool
 from seq2x.config import Config
 from seq2x.errors import DataError
 from seq2x.heads.base import Head, Outputs
-from seq2x.nn.crf import CRF, Best, Legal, Posterior, Rules, Segments, wide
+from seq2x.heads.tag_spans import Spans, SpanTable
+from seq2x.nn.crf import CRF, Best, Legal, Posterior, Rules, wide
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.linear import FewOutputs
 from seq2x.nn.losses import cross_entropy
@@ -95,9 +96,8 @@ class TagHead(Head):
         hidden = [FewOutputs(width, config.hidden), nn.Tanh(), dropout] if config.hidden else []
         self.emissions = nn.Sequential(dropout, *hidden, FewOutputs(config.hidden or width, outputs.size))
         self.chain = CRF(_legal(outputs)) if config.decoder == "crf" else Rules(_legal(outputs))
-        self._tags, self._scheme = outputs.tags, cast(scheme.Scheme, outputs.scheme)
-        self._ids = {tag: number for number, tag in enumerate(outputs.tags)}
-        self._written: dict[tuple[str, int], list[_Way]] = {}
+        self._scheme = cast(scheme.Scheme, outputs.scheme)
+        self._spans = None if self._scheme == "none" else SpanTable(outputs.tags, self._scheme)
 
     def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """A row of the last layer for each tag, and of a CRF the score of each transition."""
@@ -148,7 +148,7 @@ class TagHead(Head):
         return [
             Prediction(path, sure[: len(path)], spans, others, every[: len(path)])
             for path, sure, spans, others, every in zip(
-                paths, chosen, self._spans(paths, posterior), alternatives,
+                paths, chosen, self._spans_of(tags, mask, posterior), alternatives,
                 posterior.unary.tolist() if marginals else [[] for _ in paths], strict=True)
         ]
 
@@ -164,7 +164,25 @@ class TagHead(Head):
         DataError for a span out of its row, and for the scheme ``none``. A label without tags has probability 0.
         """
         posterior = self.chain.posterior(self._emissions(encoded), encoded.mask, allowed)
-        return self._span_marginals(posterior, spans)
+        lengths, table = posterior.lengths.tolist(), self._spans
+        found = [[0.0] * len(some) for some in spans]
+        placed: list[tuple[int, int, int, int, int]] = []  # row, start, stop, label, place in the row
+        for row, (some, length) in enumerate(zip(spans, lengths, strict=True)):
+            for place, span in enumerate(some):
+                if table is None:
+                    raise DataError("the scheme 'none' has no spans")
+                if not 0 <= span.start < span.end <= length:
+                    raise DataError(f"row {row} of the batch: the span {span.label!r} from {span.start} to {span.end} "
+                                    f"does not fit; expected 0 <= start < end <= {length} words")
+                if span.label in table.labels:
+                    placed.append((row, span.start, span.end, table.labels.index(span.label), place))
+        if table is not None and placed:
+            where = torch.tensor(placed, device=encoded.mask.device).unbind(1)
+            for (row, *_, place), value in zip(
+                placed, table.probabilities(posterior, Spans(*where[:4])).tolist(), strict=True
+            ):
+                found[row][place] = value
+        return found
 
     def sample(
         self, encoded: Encoded, count: int, generator: torch.Generator | None = None, allowed: Tensor | None = None
@@ -181,59 +199,15 @@ class TagHead(Head):
         emissions = emissions.to(wide(emissions.device))
         return emissions if isinstance(self.chain, CRF) else F.log_softmax(emissions, dim=-1)
 
-    def _spans(self, paths: list[list[int]], posterior: Posterior) -> list[list[SpanFound]]:
-        if self._scheme == "none":
-            return [[] for _ in paths]
-        found = [scheme.spans([self._tags[tag] for tag in path], self._scheme) for path in paths]
-        sure = self._span_marginals(posterior, found)
-        return [[SpanFound(*span, value) for span, value in zip(spans, values, strict=True)]
-                for spans, values in zip(found, sure, strict=True)]
-
-    def _span_marginals(self, posterior: Posterior, spans: Sequence[Sequence[scheme.Span]]) -> list[list[float]]:
-        """Add up the ways to write each span."""
-        ways: list[tuple[int, int, _Way]] = []
-        owners: list[tuple[int, int]] = []
-        lengths = posterior.lengths.tolist()
-        for row, (some, length) in enumerate(zip(spans, lengths, strict=True)):
-            for number, span in enumerate(some):
-                if not 0 <= span.start < span.end <= length:
-                    raise DataError(f"row {row} of the batch: the span {span.label!r} from {span.start} to {span.end} "
-                                    f"does not fit; expected 0 <= start < end <= {length} words")
-                for way in self._ways(span.label, span.end - span.start):
-                    ways.append((row, span.start, way))
-                    owners.append((row, number))
-        sums = [[0.0] * len(some) for some in spans]
-        values = posterior.segments(_segments(ways, posterior.lengths.device)).tolist() if ways else []
-        for (row, number), value in zip(owners, values, strict=True):
-            sums[row][number] += value
-        return sums
-
-    def _ways(self, label: str, size: int) -> list[_Way]:
-        """The ways to write a span with the tags that there are."""
-        known = self._written.get((label, size))
-        if known is None:
-            known = self._written[label, size] = [
-                _Way([self._ids[tag] for tag in way.tags], [tag not in way.not_before for tag in self._tags],
-                     [tag not in way.not_after for tag in self._tags])
-                for way in scheme.patterns(label, size, self._scheme) if all(tag in self._ids for tag in way.tags)
-            ]
-        return known
-
-
-class _Way(NamedTuple):
-    tags: list[int]
-    before: list[bool]  # [K]
-    after: list[bool]  # [K]
-
-
-def _segments(ways: list[tuple[int, int, _Way]], device: torch.device) -> Segments:
-    def tensor(values: Sequence[int] | list[list[bool]]) -> Tensor:
-        return torch.tensor(values, device=device)
-
-    rows, starts, written = zip(*ways, strict=True)
-    stops = [start + len(way.tags) for start, way in zip(starts, written, strict=True)]
-    return Segments(tensor(rows), tensor(starts), tensor(stops), pad([way.tags for way in written]).to(device),
-                    tensor([way.before for way in written]), tensor([way.after for way in written]))
+    def _spans_of(self, tags: Tensor, mask: Tensor, posterior: Posterior) -> list[list[SpanFound]]:
+        found: list[list[SpanFound]] = [[] for _ in range(len(tags))]
+        if self._spans is not None:
+            spans = self._spans.find(tags, mask)
+            sure = self._spans.probabilities(posterior, spans)
+            names = self._spans.labels
+            for row, start, stop, label, value in zip(*(part.tolist() for part in (*spans, sure)), strict=True):
+                found[row].append(SpanFound(names[label], start, stop, value))
+        return found
 
 
 def _alternatives(best: Best, lengths: list[int]) -> list[list[Alternative]]:

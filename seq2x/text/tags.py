@@ -129,6 +129,12 @@ def patterns(label: str, size: int, scheme: Scheme) -> list[Pattern]:
     return [Pattern(tags, frozenset(), after)]
 
 
+def joins(tags: Sequence[str], scheme: Scheme) -> list[list[bool]]:
+    """Return which tag goes on with the span of which before it, in valid sequences: [K][K], before, after."""
+    read = [_read(tag, scheme, "a tag") for tag in tags]
+    return [[_goes_on(before, after, scheme) for after in read] for before in read]
+
+
 def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> list[str]:
     """Write the spans of valid ``tags`` in another scheme. Only ``none`` converts to ``none``."""
     if source != target and "none" in (source, target):

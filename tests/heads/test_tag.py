@@ -237,6 +237,22 @@ def test_sets_of_tags_teach_what_they_tell(decoder: Decoder) -> None:
         head.loss(encoded, some)
 
 
+def test_a_scheme_without_spans_refuses_them() -> None:
+    head, encoded = _head("crf", tags=("NN", "VB"), rules="none"), _encoded()
+    with pytest.raises(DataError, match="the scheme 'none' has no spans"):
+        head.span_marginals(encoded, [[scheme.Span("NN", 0, 1)], *[[] for _ in range(7)]])
+
+
+def test_a_scheme_that_lacks_tags_has_spans_all_the_same() -> None:
+    """Only B- and O: spans of one word; longer ones are impossible."""
+    head, encoded = _head("crf", tags=("O", "B-PER"), rules="BIO"), _encoded(length=3)
+    spans = [[scheme.Span("PER", 0, 1)], *[[] for _ in range(7)]]
+    assert head.span_marginals(encoded, spans)[0] == pytest.approx([float(head.marginals(encoded)[0, 0, 1])])
+    row = int(encoded.mask.sum(1).argmax())
+    spans = [[scheme.Span("PER", 0, 2)] if number == row else [] for number in range(8)]
+    assert head.span_marginals(encoded, spans)[row] == [0.0]
+
+
 def test_tags_that_leave_sentences_without_any_are_refused() -> None:
     with pytest.raises(DataError, match=r"IOBES tags B-PER, E-PER cannot tag sentences of every length"):
         _head("crf", tags=("B-PER", "E-PER"), rules="IOBES")
