@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -
         if update.progress.step == step:
             for _ in range(times):
                 signal.raise_signal(signal.SIGINT)
+                time.sleep(0.05)  # a second signal before the handler of the first has run would be the same one
 
     monkeypatch.setattr(ConsoleDisplay, "updated", updated)
 
