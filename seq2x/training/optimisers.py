@@ -6,7 +6,7 @@ optimiser are always its own; where they change, the engine builds the new optim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -19,7 +19,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 _OPEN = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
 
 
-def _light(kind: type[torch.optim.Optimizer]) -> type[Any]:
+def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """Return the optimiser ``kind`` without what keeps torch's compiler out of it, which it loads to do so.
 
     We compile no optimiser; the compiler takes 70 MiB and more than a second (measured: torch 2.13).
