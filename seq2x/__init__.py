@@ -18,7 +18,17 @@ from seq2x.version import __version__
 if TYPE_CHECKING:
     from seq2x.evaluation import Evaluation, evaluate
     from seq2x.heads import SearchConfig
-    from seq2x.predictors import Classified, Classifier, Tagged, Tagger, TextSpan, Translation, Translator
+    from seq2x.predictors import (
+        Classified,
+        Classifier,
+        Constraints,
+        Gazetteer,
+        Tagged,
+        Tagger,
+        TextSpan,
+        Translation,
+        Translator,
+    )
     from seq2x.run import Trained, train
     from seq2x.settings import RunConfig
     from seq2x.start import extract
@@ -26,14 +36,15 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Classified": "predictors", "Classifier": "predictors", "Tagged": "predictors", "Tagger": "predictors",
     "TextSpan": "predictors", "Translation": "predictors", "Translator": "predictors",
+    "Constraints": "predictors", "Gazetteer": "predictors",
     "Evaluation": "evaluation", "evaluate": "evaluation",
     "Trained": "run", "train": "run", "extract": "start", "RunConfig": "settings", "SearchConfig": "heads",
 }
 
 __all__ = [
-    "Classified", "Classifier", "ConfigError", "DataError", "Evaluation", "RunConfig", "RunError", "SearchConfig",
-    "Seq2xError", "Tagged", "Tagger", "TextSpan", "Trained", "Translation", "Translator", "__version__", "evaluate",
-    "extract", "train",
+    "Classified", "Classifier", "ConfigError", "Constraints", "DataError", "Evaluation", "Gazetteer", "RunConfig",
+    "RunError", "SearchConfig", "Seq2xError", "Tagged", "Tagger", "TextSpan", "Trained", "Translation", "Translator",
+    "__version__", "evaluate", "extract", "train",
 ]
 
 

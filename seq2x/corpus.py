@@ -24,6 +24,7 @@ from seq2x.data.readers import stream_pairs, stream_tagged, stream_texts
 from seq2x.errors import DataError
 from seq2x.settings import Files, RunConfig, TagTask, TaskConfig
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary, tags
+from seq2x.text.partial import choices, convert_partial
 
 Say = Callable[[str], None]
 
@@ -37,6 +38,9 @@ class Source(NamedTuple):
     examples: int
     sha256: str
 
+
+MOST_TAGS = 4096
+"""Tags that a tagger may have: of its 4096 * 4096 transitions, every step of a sentence reads all."""
 
 Place = str | tuple[Files, ...]
 """What the settings give as train or dev: a file, a pattern, a list of them; of pairs also [source, target]."""
@@ -196,7 +200,7 @@ def _coder(name: str, loaded: Loaded) -> Coder[Any]:
     if task.kind == "classify":
         return TextCoder(loaded.source, loaded.labels[name], seed, task.limit)
     if task.kind == "tag":
-        return TaggedCoder(loaded.source, loaded.labels[name], seed, task.limit, task.model_scheme)
+        return TaggedCoder(loaded.source, loaded.labels[name], seed, task.limit, task.model_scheme, task.data.partial)
     assert loaded.target is not None
     return PairCoder(loaded.source, loaded.target, seed, task.limit)
 
@@ -206,7 +210,8 @@ def _converted(task: TaskConfig, examples: Iterable[Any]) -> Iterable[Any]:
     if task.kind != "tag":
         return examples
     found, scheme = task.data.scheme, task.model_scheme
-    return (replace(example, tags=tuple(tags.convert(example.tags, found, scheme))) for example in examples)
+    convert = convert_partial if task.data.partial else tags.convert
+    return (replace(example, tags=tuple(convert(example.tags, found, scheme))) for example in examples)
 
 
 def _digest(processor: Processor) -> str:
@@ -285,6 +290,14 @@ def learn_labels(task: TaskConfig, examples: Iterable[Any]) -> Vocabulary:
     if not isinstance(task, TagTask):
         return Vocabulary(sorted({example.label for example in examples}))
     found = {tag for example in examples for tag in example.tags}
-    if task.data.scheme == "none":
-        return Vocabulary(sorted(found))
-    return Vocabulary(tags.complete(sorted(tags.labels_of(found, task.data.scheme)), task.model_scheme))
+    if task.data.partial:
+        found = {part for tag in found for part in choices(tag)}
+        if not found:
+            raise DataError("every tag is '?': there is nothing to learn", named(task.train))
+    known = sorted(tags.labels_of(found, task.data.scheme))
+    complete = known if task.data.scheme == "none" else tags.complete(known, task.model_scheme)
+    if len(complete) > MOST_TAGS:
+        raise DataError(f"found {len(known):,} different labels, such as {', '.join(map(repr, known[:3]))}: the model "
+                        f"would need {len(complete):,} tags, and can have at most {MOST_TAGS:,}, since it keeps a score "
+                        "for each pair of them. Is tag_column the column of the tags?", named(task.train))
+    return Vocabulary(complete)

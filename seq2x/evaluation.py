@@ -14,9 +14,10 @@ from seq2x.errors import DataError, nearest
 from seq2x.heads import SearchConfig
 from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.predictors.classifier import Classified
-from seq2x.predictors.tagger import Tagged as TaggedText
+from seq2x.predictors.tagged import Tagged as TaggedText
 from seq2x.predictors.translator import Translation
 from seq2x.text import tags
+from seq2x.text.partial import is_partial
 
 E = TypeVar("E", Text, Tagged, Pair)
 
@@ -138,6 +139,9 @@ def _translation(
 
 def _check_tags(tagger: Tagger, sentence: Tagged) -> None:
     gold, where = _there(sentence.tags, "tags", sentence.where), sentence.where
+    if tagger.task.data.partial and is_partial(gold):
+        raise DataError("some of the tags are partly known or unknown; to score a model, all of them must be known "
+                        "(dev data in a file of their own)", *where)
     try:
         tags.check(gold, tagger.scheme)
     except DataError as error:

@@ -1,11 +1,12 @@
 """How good predictions are, by the field's own programs: seqeval for spans, sacrebleu for translations.
 
-Knows no model and no file. Every value runs from 0 to 100, higher is better. seqeval and sacrebleu are slow to
+Knows no model and no file. Every score runs from 0 to 100, higher is better. seqeval and sacrebleu are slow to
 import, so that each is imported by the function that needs it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -98,6 +99,47 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     metric = CHRF()
     value = metric.corpus_score(list(hypotheses), [list(references)]).score
     return Measured(float(value), str(metric.get_signature()))
+
+
+class Bin(NamedTuple):
+    """The predictions whose confidence is in a range."""
+
+    low: float
+    high: float
+    """The bounds, 0 to 1; the lower is outside, but for the first range."""
+    count: int
+    confidence: float
+    """Their mean confidence, in per cent; 0 where there are none."""
+    accuracy: float
+    """The share of those that are right, in per cent; 0 where there are none."""
+
+
+class Reliability(NamedTuple):
+    """How far confidences are from the shares of right predictions."""
+
+    error: float
+    """The expected calibration error: the mean distance of the two over all predictions, in points of per cent."""
+    bins: list[Bin]
+
+
+def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 10) -> Reliability:
+    """Return the expected calibration error (Naeini et al. 2015; Guo et al. 2017, equation 5), ``bins`` equal ranges.
+
+    ``confidence`` are probabilities, ``right`` whether each prediction was. 0 is best. Without predictions there is no
+    error: 0. ValueError for unequal numbers of them.
+    """
+    if len(confidence) != len(right):
+        raise ValueError(f"{len(confidence):,} confidences cannot be compared to {len(right):,} answers")
+    inside: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    for value, is_right in zip(confidence, right, strict=True):
+        inside[min(max(math.ceil(value * bins) - 1, 0), bins - 1)].append((value, is_right))
+    table = [
+        Bin(number / bins, (number + 1) / bins, len(some), 100 * sum(value for value, _ in some) / max(len(some), 1),
+            100 * sum(is_right for _, is_right in some) / max(len(some), 1))
+        for number, some in enumerate(inside)
+    ]
+    error = sum(one.count * abs(one.confidence - one.accuracy) for one in table) / max(len(confidence), 1)
+    return Reliability(error, table)
 
 
 def _by_seqeval(

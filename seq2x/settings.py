@@ -73,6 +73,9 @@ class TagTask(Config):
     def _schemes_agree(self) -> TagTask:
         if self.scheme is not None and (self.scheme == "none") != (self.data.scheme == "none"):
             raise ValueError(f"scheme = {self.scheme!r} cannot be learnt from data.scheme = {self.data.scheme!r}")
+        if self.data.partial and self.model_scheme == "BIO" != self.data.scheme:
+            raise ValueError(f"scheme = 'BIO' cannot be learnt from partial tags in {self.data.scheme!r}, which say "
+                             "where spans end; expected 'IOBES' or 'BILOU'")
         return self
 
 

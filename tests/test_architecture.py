@@ -21,8 +21,8 @@ LIBRARY = ROOT / "seq2x"
 LEAVES = {"errors", "version", "config", "batch"}
 CORE = {"encoders", "heads", "model", "search"}
 TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "checkpoint", "predictors",
-                       "evaluation", "card", "corpus", "machine", "overview", "start", "run", "samples", "reports",
-                       "integrations", "api"}
+                       "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start", "run", "samples",
+                       "reports", "integrations", "api"}
 
 # A room, and the rooms (or single modules) that it may import; its own modules always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoint": LEAVES | {"text", "model", "settings"},
     "predictors": LEAVES | {"text", "data", "heads", "search", "model", "ensemble", "settings", "checkpoint"},
     "evaluation": LEAVES | {"text", "data", "heads", "search", "settings", "metrics", "predictors"},
+    "mistakes": {"text.tags"},
     "card": LEAVES | {"data", "settings", "metrics", "training"},
     "corpus": LEAVES | {"text", "data", "settings", "checkpoint"},
     "machine": set(),

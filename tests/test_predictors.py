@@ -17,7 +17,7 @@ from tiny_runs import ENCODERS, LABELS, SPANS, sentences, task, write_run
 
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.heads import SearchConfig
-from seq2x.predictors import Classifier, Tagger, Translator
+from seq2x.predictors import Classifier, Reading, Tagged, Tagger, Translator
 from seq2x.predictors.base import Predictor, batch_of
 from seq2x.predictors.windows import cut_text, cut_words, pack
 from seq2x.search import Normaliser
@@ -213,18 +213,20 @@ class TestTagger:
             words = result.tokens[span.first : span.stop]
             assert (words[0].start, words[-1].end) == (span.start, span.end)
             assert span.label in SPANS
-            assert span.confidence == min(result.confidence[span.first : span.stop])
+            assert 0 < span.confidence <= min(result.confidence[span.first : span.stop]) + 1e-9
 
     def test_words_are_tagged_as_they_are(self, tagger: Tagger) -> None:
-        result = tagger.tag([["Mr. X", "isn't", "", "in"], ("Oslo",)])
-        assert result[0].text == "Mr. X isn't  in"
+        result = tagger.tag([["Mr. X", "isn't", " ", "in"], ("Oslo",)])
+        assert result[0].text == "Mr. X isn't   in"
         assert [tuple(token) for token in result[0].tokens] == [
-            ("Mr. X", 0, 5), ("isn't", 6, 11), ("", 12, 12), ("in", 13, 15)]
+            ("Mr. X", 0, 5), ("isn't", 6, 11), (" ", 12, 13), ("in", 14, 16)]
         assert result[1] == tagger.tag([["Oslo"]])[0] == tagger.tag("Oslo")
 
     def test_a_sentence_without_words(self, tagger: Tagger) -> None:
-        assert tagger.tag("") == ("", (), (), (), (), 0)
-        assert tagger.tag([[], " "]) == [("", (), (), (), (), 0), (" ", (), (), (), (), 0)]
+        assert tagger.tag("") == Tagged("", (), (), (), (), 0)
+        assert tagger.tag([[], " "]) == [Tagged("", (), (), (), (), 0), Tagged(" ", (), (), (), (), 0)]
+        best = tagger.tag([[]], k_best=2, marginals=True)[0]
+        assert (best.alternatives, best.marginals) == ((Reading((), (), 1.0),), ())
 
     def test_confidence_is_a_probability(self, tagger: Tagger) -> None:
         assert all(0 <= value <= 1 for result in tagger.tag(sentences(20)) for value in result.confidence)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seq2x.cli.options import add_model, add_search, search, set_threads
+from seq2x.cli.options import add_model, add_search, count, search, set_threads
+from seq2x.cli.streams import Output
 from seq2x.errors import ConfigError, DataError, RunError, nearest
 
 if TYPE_CHECKING:
@@ -15,13 +17,16 @@ if TYPE_CHECKING:
 HELP = "score a run on data with answers"
 ABOUT = """\
 Score a run on data with answers, in the format of its training data: accuracy and F1, strict span F1 in the scheme of
-the files (seqeval), BLEU and chrF with signatures (sacrebleu)."""
+the files (seqeval), BLEU and chrF with signatures (sacrebleu). Of a tagger also what was taken for what, the kinds of
+its mistakes, and how far its confidences can be believed (expected calibration error)."""
 EXAMPLES = """\
 examples:
   seq2x evaluate runs/ner test.conll
   seq2x evaluate runs/de-en test.de test.en --beam-size 10
   seq2x evaluate runs/de-en                                  (the dev data, which chose the model)
-  seq2x evaluate runs/ner test.conll --json"""
+  seq2x evaluate runs/ner test.conll --json
+  seq2x evaluate runs/ner test.conll --errors 20             (the first 20 mistakes, with their sentences)
+  seq2x evaluate runs/ner test.conll --errors mistakes.jsonl (all of them, a JSON object a line)"""
 
 
 def add(parser: ArgumentParser) -> None:
@@ -31,6 +36,9 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE",
                         help="test data; for translation one file or two aligned ones (default: the run's dev data)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--errors", metavar="N|FILE",
+                        help="list the mistakes of a tagger: the first N, or all in a file of JSON lines")
+    parser.add_argument("--overwrite", action="store_true", help="let --errors replace a file that exists")
     add_model(parser)
     add_search(parser)
 
@@ -41,23 +49,51 @@ def run(arguments: Namespace) -> int:
 
     from seq2x import checkpoint
     from seq2x.evaluation import evaluate
-    from seq2x.reports.tables import details, table
+    from seq2x.reports.tables import details, error, errors, table
     from seq2x.run import predictor
 
+    listed, output = _listing(arguments)
     set_threads(arguments.threads)
     loaded = checkpoint.load(arguments.directory)
     results: dict[str, Any] = {}
-    for name, (files, examples) in _data(arguments, loaded.config).items():
+    found: list[dict[str, Any]] = []
+    data = _data(arguments, loaded.config)
+    if arguments.errors and not any(loaded.config.tasks[name].kind == "tag" for name in data):
+        raise ConfigError("--errors lists the mistakes of a tagger; no task that is evaluated here is one")
+    for name, (files, examples) in data.items():
         task = loaded.config.tasks[name]
         how = search(arguments, task.search) if task.kind == "translate" else None
         result = evaluate(predictor(loaded, name), examples, search=how)
         results[name] = {"kind": task.kind, "data": files, "metric": result.metric, "value": result.value,
                          "scores": result.scores, **details(task, examples, result.predictions)}
+        wrong: list[dict[str, Any]] = []
+        if arguments.errors and task.kind == "tag":
+            wrong = list(islice(errors(task, examples, result.predictions), listed))
+            found += [{"task": name, **one} for one in wrong]
+        if listed is not None:
+            results[name] |= {"errors": wrong}
         if not arguments.json:
             print(("\n" if len(results) > 1 else "") + table(name, results[name]))
+            if listed is not None and wrong:
+                print("\n" + "\n".join(map(error, wrong)))
+    if output is not None:
+        with output:
+            for one in found:
+                output.write(json.dumps(one, ensure_ascii=False))
     if arguments.json:
         print(json.dumps({"run": str(arguments.directory), "tasks": results}, ensure_ascii=False))
     return 0
+
+
+def _listing(arguments: Namespace) -> tuple[int | None, Output | None]:
+    """How many mistakes are to be shown, None = all; and the file they go to, if it is one."""
+    text = arguments.errors
+    if text is None or (text.isascii() and text.isdigit()):
+        try:
+            return None if text is None else count(text), None
+        except ArgumentTypeError as error:
+            raise ConfigError(f"--errors: {error}") from None
+    return None, Output(text, arguments.overwrite, flush=False)
 
 
 def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]:

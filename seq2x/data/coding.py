@@ -16,6 +16,7 @@ from seq2x.config import Config
 from seq2x.data.encodings import Encodings, Integers, Ragged
 from seq2x.data.examples import E, Pair, Tagged, Text, Where
 from seq2x.errors import DataError, nearest
+from seq2x.text.partial import check_partial, choices
 from seq2x.text.processor import Encoding, Processor
 from seq2x.text.tags import Scheme, legal
 from seq2x.text.vocabulary import BOS, Vocabulary
@@ -40,7 +41,7 @@ class Coded(NamedTuple):
     """What was encoded: the source, of a pair also the target."""
     encodings: tuple[Encoding, ...]
     labels: Sequence[int] | None
-    """One of a text, one a word of a sentence; a pair has none."""
+    """One of a text, one a word of a sentence (or see TaggedCoder); a pair has none."""
 
 
 class Coder(Generic[E]):
@@ -79,15 +80,20 @@ class TextCoder(Coder[Text]):
 class TaggedCoder(Coder[Tagged]):
     """Words and their tags.
 
-    A sentence that is too long is cut between words, and only where ``scheme`` lets the tags end.
+    A sentence that is too long is cut between words, and only where ``scheme`` lets the tags end. Where tags may be
+    ``partial`` (see seq2x.text.partial), the labels are lists put end to end, one a word: the number of its tags, then
+    these; 0 = all.
     """
 
     kind = "tag"
 
     def __init__(
-        self, processor: Processor, tags: Vocabulary, seed: int, limit: Limit | None, scheme: Scheme
+        self, processor: Processor, tags: Vocabulary, seed: int, limit: Limit | None, scheme: Scheme,
+        partial: bool = False,
     ) -> None:
         gate, self._tags, self._scheme = Gate(limit), tags, scheme
+        self.choices = len(tags) if partial else None
+        """The number of all tags, where a word may have several."""
         super().__init__([Side(processor, seed, gate.most)], gate)
 
     def code(self, example: Tagged) -> Coded | None:
@@ -96,12 +102,17 @@ class TaggedCoder(Coder[Tagged]):
         if not self.gate.keeps(example.where, len(encoding.ids)):
             return None
         if len(encoding.ids) > self.gate.most:
-            example = _shorten(example, encoding, self.gate.most, self._scheme)
+            shorten = _shorten if self.choices is None else _shorten_partial
+            example = shorten(example, encoding, self.gate.most, self._scheme)
             encoding = self.sides[0].encode(example.words)
         if example.tags is None:
             raise _missing("tags", example.where)
-        return Coded(example.where, (example.words,), (encoding,),
-                     _ids(example.tags, self._tags, "tag", example.where))
+        if self.choices is None:
+            labels = _ids(example.tags, self._tags, "tag", example.where)
+        else:
+            each = [_ids(choices(tag), self._tags, "tag", example.where) for tag in example.tags]
+            labels = [number for some in each for number in (len(some), *some)]
+        return Coded(example.where, (example.words,), (encoding,), labels)
 
 
 class PairCoder(Coder[Pair]):
@@ -281,6 +292,18 @@ def _shorten(example: Tagged, encoding: Encoding, most: int, scheme: Scheme) -> 
     if not count:
         raise DataError(f"cannot be cut to {most:,} tokens between two words outside of a span", *example.where)
     return Tagged(example.words[:count], None if example.tags is None else example.tags[:count], example.where)
+
+
+def _shorten_partial(example: Tagged, encoding: Encoding, most: int, scheme: Scheme) -> Tagged:
+    """The same where tags leave something open: what is kept must have a valid sequence of tags."""
+    for count in range(sum(end < most for _, end in encoding.spans or ()), 0, -1):
+        cut = Tagged(example.words[:count], None if example.tags is None else example.tags[:count], example.where)
+        try:
+            check_partial(cut.tags or (), scheme)
+        except DataError:
+            continue
+        return cut
+    raise DataError(f"cannot be cut to {most:,} tokens between two words outside of a span", *example.where)
 
 
 def _ids(found: Sequence[str], vocabulary: Vocabulary, what: str, where: Where) -> list[int]:

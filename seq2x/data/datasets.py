@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from seq2x.batch import Batch, Tokens
-from seq2x.data.coding import Coder, Drawing, Store, code
+from seq2x.data.coding import Coder, Drawing, Store, TaggedCoder, code
 from seq2x.data.encodings import Encodings, Integers
 from seq2x.data.examples import E, Where
 
@@ -59,12 +59,14 @@ class Dataset(Protocol):
 class CodedDataset:
     """Any examples, once they are coded. See :class:`Dataset`.
 
-    Target: [B] ids of labels, [B, W] ids of tags, or the Tokens of translations, from BOS to EOS.
+    Target: [B] ids of labels, [B, W] ids of tags or [B, W, K] bool, the tags that each word may have, or the Tokens of
+    translations, from BOS to EOS.
     """
 
     def __init__(self, coder: Coder[Any], store: Store, report: str = "") -> None:
         self.report, self._store = report, store
         self._is_tagged = coder.kind == "tag"
+        self._choices = coder.choices if isinstance(coder, TaggedCoder) else None
         self.drawing = Drawing(coder.sides, store.inputs)
 
     def __len__(self) -> int:
@@ -100,6 +102,9 @@ class CodedDataset:
             spans = torch.from_numpy(encodings.spans.padded(at)[0]).view(len(rows), -1, 2)
         if self._store.labels is None:
             target = _tokens(*sides[1])
+        elif self._choices is not None:
+            assert spans is not None
+            target = _some_of([self._store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
         else:
             labels = torch.from_numpy(self._store.labels.padded(rows)[0])
             target = labels if self._is_tagged else labels[:, 0]
@@ -112,6 +117,16 @@ def in_memory(coder: Coder[E], examples: Sequence[E]) -> CodedDataset:
     """Return a dataset whose examples are all in memory."""
     store = code(coder, examples)
     return CodedDataset(coder, store, coder.gate.close(len(examples)))
+
+
+def _some_of(rows: Sequence[Integers], words: int, tags: int) -> Tensor:
+    """The tags that each word may have, [B, W, K]; at padding none."""
+    target = torch.zeros(len(rows), words, tags, dtype=torch.bool)
+    for row, numbers in enumerate(rows):
+        rest = iter(numbers.tolist())
+        for word, count in enumerate(rest):
+            target[row, word, [next(rest) for _ in range(count)] or slice(None)] = True
+    return target
 
 
 def _tokens(encodings: Encodings, rows: Integers) -> Tokens:

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seq2x.config import Config
 from seq2x.data.annotations import read_annotated
@@ -21,6 +21,7 @@ from seq2x.data.examples import E, Examples, Pair, Tagged, Text
 from seq2x.data.files import lines, suffix
 from seq2x.data.tables import JSON_SUFFIXES, Column, Table, read_table, table_of
 from seq2x.errors import ConfigError, DataError
+from seq2x.text.partial import check_partial
 from seq2x.text.tags import Scheme, check
 
 
@@ -34,7 +35,11 @@ class TextFormat(Config):
 
 
 class TaggedFormat(Config):
-    """How a file holds words and their tags."""
+    """How a file holds words and their tags.
+
+    With ``partial = true`` the annotation may leave things open, and the model learns from what is there: the tag
+    ``?`` is any tag, ``B-PER|O`` one of several. Somewhere in every sentence must be a valid sequence of tags.
+    """
 
     format: Literal["auto", "conll", "conllu", "jsonl"] = Field(
         default="auto", description="auto goes by the file's suffix")
@@ -42,6 +47,15 @@ class TaggedFormat(Config):
     word_column: int | None = Field(default=None, description="position from 0; left out: 0, in CoNLL-U 1")
     tag_column: Column | None = Field(
         default=None, description="position (-1 = the last), in CoNLL-U also a name; left out: -1, in CoNLL-U 'upos'")
+    partial: bool = Field(
+        default=False, description="tags may be unknown (?) or one of several (B-PER|O); to learn from, not to score")
+
+    @model_validator(mode="after")
+    def _marks_where_spans_begin(self) -> TaggedFormat:
+        if self.partial and self.scheme == "IOB1":
+            raise ValueError("partial = true needs tags that say by themselves whether a span begins; IOB1 does not: "
+                             "expected BIO, IOBES, BILOU or none")
+        return self
 
 
 class PairFormat(Config):
@@ -96,7 +110,7 @@ def stream_tagged(path: str | Path, format: TaggedFormat) -> Iterator[Tagged]:
         raise ConfigError(f"tag_column: CoNLL columns have no names; found {tag!r}, expected a position from 0")
     else:
         sentences = read_columns(path, word or 0, -1 if tag is None else tag)
-    yield from _some(_checked(sentences, path, format.scheme), path, "sentences")
+    yield from _some(_checked(sentences, path, format), path, "sentences")
 
 
 def read_pairs(
@@ -188,12 +202,12 @@ def _empty_side(pair: Pair) -> Literal["source", "target"] | None:
     return "target" if pair.target is not None and not pair.target.strip() else None
 
 
-def _checked(sentences: Iterable[Sentence], path: str | Path, scheme: Scheme) -> Iterator[Tagged]:
+def _checked(sentences: Iterable[Sentence], path: str | Path, format: TaggedFormat) -> Iterator[Tagged]:
     """Check the tags of sentences against the scheme; an error names the line of the tag."""
-    name = str(path)
+    name, legal = str(path), check_partial if format.partial else check
     for words, tags, places in sentences:
         try:
-            check(tags, scheme)
+            legal(tags, format.scheme)
         except DataError as error:
             position = re.search(r"\btag (\d+)", str(error))  # the message of the scheme counts the tags from 1
             raise DataError(str(error), path, places[int(position[1]) - 1 if position else 0]) from None

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from seq2x.predictors.classifier import Classified, Classifier
-from seq2x.predictors.tagger import Tagged, Tagger, TextSpan
+from seq2x.predictors.constraints import Constraints, Gazetteer
+from seq2x.predictors.tagged import Reading, Tagged, TextSpan
+from seq2x.predictors.tagger import Tagger
 from seq2x.predictors.translator import Alternative, Translation, Translator
 
-__all__ = ["Alternative", "Classified", "Classifier", "Tagged", "Tagger", "TextSpan", "Translation", "Translator"]
+__all__ = [
+    "Alternative", "Classified", "Classifier", "Constraints", "Gazetteer", "Reading", "Tagged", "Tagger", "TextSpan",
+    "Translation", "Translator",
+]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import nn
@@ -24,8 +24,18 @@ from seq2x.errors import ConfigError, RunError, nearest
 from seq2x.settings import RunConfig
 from seq2x.text import Encoding
 
+
+class Piece(Protocol):
+    """What the model reads at once, an :class:`~seq2x.text.Encoding` or more."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Its tokens."""
+
+
 T = TypeVar("T")
 R = TypeVar("R")
+P = TypeVar("P", bound=Piece)
 
 BATCH_TOKENS = 4096
 """Padded tokens a batch at most (rows * longest), except that a batch has never less than 8 rows."""
@@ -86,8 +96,8 @@ def batch_of(pieces: Sequence[Encoding]) -> Batch:
 
 
 def run(
-    sentences: Iterable[tuple[T, Sequence[Encoding]]],
-    predict: Callable[[list[Encoding]], list[R]],
+    sentences: Iterable[tuple[T, Sequence[P]]],
+    predict: Callable[[list[P]], list[R]],
     tokens: int = BATCH_TOKENS,
     window: int = WINDOW,
 ) -> Iterator[tuple[T, list[R]]]:
@@ -98,14 +108,14 @@ def run(
     """
     waiting: deque[tuple[T, int]] = deque()
 
-    def pieces() -> Iterator[Encoding | None]:
+    def pieces() -> Iterator[P | None]:
         for sentence, encodings in sentences:
             waiting.append((sentence, len(encodings)))
             yield from encodings
             if not encodings:
                 yield None  # keeps the place of a sentence that the model need not see
 
-    def predict_some(batch: list[Encoding | None]) -> list[R | None]:
+    def predict_some(batch: list[P | None]) -> list[R | None]:
         real = [piece for piece in batch if piece is not None]
         results = iter(predict(real) if real else ())
         return [None if piece is None else next(results) for piece in batch]
@@ -117,7 +127,7 @@ def run(
         yield sentence, [item for item in found if item is not None]
 
 
-def _padded(piece: Encoding | None) -> int:
+def _padded(piece: Piece | None) -> int:
     """What a piece takes in a batch."""
     length = 0 if piece is None else len(piece.ids)
     return length + -length % LENGTH_MULTIPLE

@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Literal, NamedTuple, TypeVar, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import ClassVar, Literal, NamedTuple, TypeVar, cast, overload
 
+import torch
+from torch import Tensor
+
+from seq2x.batch import Encoded
 from seq2x.checkpoint import Loaded
-from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, line, run
+from seq2x.errors import ConfigError, DataError
+from seq2x.heads.tag import Prediction, TagHead
+from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, run
+from seq2x.predictors.constraints import Allowed, Constraints, Given, Permits
+from seq2x.predictors.tagged import Reading, Sentence, Splitter, Tagged
 from seq2x.predictors.windows import cut_words
 from seq2x.settings import TagTask
-from seq2x.text import Encoding, Word, split, tags
+from seq2x.text import Encoding, split, tags
+from seq2x.text.partial import rewrite
 
 S = TypeVar("S", bound=Sequence[str])
 
 
-class TextSpan(NamedTuple):
-    """A labelled part of a text: ``text == sentence.text[start:end]``."""
+class _Piece(NamedTuple):
+    """A window of a sentence, and the tags that its words may have; None = all."""
 
-    label: str
-    text: str
-    start: int
-    """Its first character in the text."""
-    end: int
-    """The character behind its last."""
-    first: int
-    """Its first word."""
-    stop: int
-    """The word behind its last."""
-    confidence: float
-    """That of its least certain word."""
+    encoding: Encoding
+    allowed: Allowed | None
 
-
-class Tagged(NamedTuple):
-    """A sentence and its tags."""
-
-    text: str
-    """The text as given; words given are joined by blanks."""
-    tokens: tuple[Word, ...]
-    """The words with their character offsets; an empty text has none."""
-    tags: tuple[str, ...]
-    """One a word, in the scheme of the training files."""
-    spans: tuple[TextSpan, ...]
-    """In order; none where the scheme has no spans."""
-    confidence: tuple[float, ...]
-    """The model's probability of each tag, 0 to 1."""
-    windows: int = 1
-    """How many parts a sentence longer than the model's limit was tagged in; 0 for one without words."""
-
-
-class _Sentence(NamedTuple):
-    text: str
-    tokens: tuple[Word, ...]
+    @property
+    def ids(self) -> list[int]:
+        return self.encoding.ids
 
 
 class Tagger(Predictor):
@@ -73,72 +55,178 @@ class Tagger(Predictor):
 
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is an iterable of str too, and means one text
-        self, sentences: str, *, batch_tokens: int = ..., window: int = ...
+        self, sentences: str, *, k_best: int = ..., marginals: bool = ..., constraints: Given | None = ...,
+        split: Splitter = ..., batch_tokens: int = ..., window: int = ...
     ) -> Tagged: ...
     @overload
     def tag(  # type: ignore[overload-overlap]  # a list is an iterable too, and gives a list
-        self, sentences: list[S], *, batch_tokens: int = ..., window: int = ...
+        self, sentences: list[S], *, k_best: int = ..., marginals: bool = ..., constraints: Given | None = ...,
+        split: Splitter = ..., batch_tokens: int = ..., window: int = ...
     ) -> list[Tagged]: ...
     @overload
     def tag(
-        self, sentences: Iterable[str | Sequence[str]], *, batch_tokens: int = ..., window: int = ...
+        self, sentences: Iterable[str | Sequence[str]], *, k_best: int = ..., marginals: bool = ...,
+        constraints: Given | None = ..., split: Splitter = ..., batch_tokens: int = ..., window: int = ...
     ) -> Iterator[Tagged]: ...
     def tag(
-        self, sentences: str | Iterable[str | Sequence[str]], *, batch_tokens: int = BATCH_TOKENS, window: int = WINDOW
+        self, sentences: str | Iterable[str | Sequence[str]], *, k_best: int = 1, marginals: bool = False,
+        constraints: Given | None = None, split: Splitter = split, batch_tokens: int = BATCH_TOKENS,
+        window: int = WINDOW,
     ) -> Tagged | list[Tagged] | Iterator[Tagged]:
         """Tag one text, a list, or any other iterable of sentences (then lazily, in constant memory).
 
-        A sentence is raw text, which :func:`seq2x.text.split` splits into words, or a list or tuple of words, which
-        are tagged as they are: ``tag(["A b", "c"])`` are two texts, ``tag([["A", "b", "c"]])`` is one sentence of
-        three words. Every sentence gives one result, an empty one a result without words. A sentence longer than
-        ``self.limit`` tokens is tagged in windows of whole words, which end at the end of a sentence if they can.
+        A sentence is raw text, which ``split`` splits into words (:func:`seq2x.text.split`, or a function of your
+        own), or a list or tuple of words, which are tagged as they are: ``tag(["A b", "c"])`` are two texts,
+        ``tag([["A", "b", "c"]])`` is one sentence of three words. Every sentence gives one result, an empty one a
+        result without words. A sentence longer than ``self.limit`` tokens is tagged in windows of whole words, which
+        end at the end of a sentence if they can.
+
+        ``k_best`` asks for so many alternatives, ``marginals`` for the distribution over the tags of every word: of
+        the tags of the files, unless those of the model say too little of a word by itself (files in IOB1).
+        ``constraints`` are those of the one text, or an iterable with those (or None) of each sentence, or a function
+        that is given the words of each, such as a :class:`Gazetteer`; all probabilities are then given that.
+        DataError names the sentence and the token where they are impossible.
 
         ``batch_tokens`` and ``window`` (sentences read ahead; 1 for streams) change speed and memory, not the results.
         """
+        if k_best < 1:
+            raise ConfigError(f"k_best: found {k_best}; expected 1 or more")
+        given = _each(constraints, isinstance(sentences, str), len(sentences) if isinstance(sentences, list) else None)
 
         def results(items: Iterable[object]) -> Iterator[Tagged]:
-            sentences = (self._read(item, number) for number, item in enumerate(items, start=1))
-            for sentence, found in run(sentences, self._tag, batch_tokens, window):
-                yield self._tagged(sentence, found)
+            read = (self._read(item, number, split, given) for number, item in enumerate(items, start=1))
+            for sentence, found in run(read, partial(self._tag, k_best, marginals), batch_tokens, window):
+                yield self._tagged(sentence, found, k_best)
 
         return answer(sentences, results, batch_tokens, window)
 
-    def _read(self, item: object, number: int) -> tuple[_Sentence, list[Encoding]]:
+    def _read(
+        self, item: object, number: int, split: Splitter, given: Callable[[Sentence, int], Constraints | None]
+    ) -> tuple[Sentence, list[_Piece]]:
         """The sentence and the windows of it that the model reads."""
-        if isinstance(item, (list, tuple)):
-            text, tokens = _join(item, number)
-        else:
-            text = line(item, number)
-            tokens = split(text)
-        words = [token.text for token in tokens]
-        windows = cut_words(words, self.loaded.source, self.limit) if words else []
-        return _Sentence(text, tuple(tokens)), [window.encoding for window in windows]
+        sentence = Sentence.of(item, number, split)
+        words = [token.text for token in sentence.tokens]
+        known = given(sentence, number)
+        if known is None:
+            windows = cut_words(words, self.loaded.source, self.limit) if words else []
+            return sentence, [_Piece(window.encoding, None) for window in windows]
+        allowed = self._permits.allowed(sentence, known, number)
+        try:
+            windows = cut_words(words, self.loaded.source, self.limit, self._permits.joined(allowed)) if words else []
+        except DataError as error:
+            raise DataError(f"sentence {number}: {error}") from None
+        pieces = [_Piece(window.encoding, allowed[window.first : window.stop]) for window in windows]
+        for window, piece in zip(windows, pieces, strict=True):
+            self._permits.check(sentence, piece.allowed or [], window.first, number)
+        return sentence, pieces
 
-    def _tag(self, pieces: list[Encoding]) -> list[tuple[list[int], list[float]]]:
-        found = self._predict(pieces, self.loaded.model.head(self.name).predict)
-        return [(prediction.tags, prediction.confidence) for prediction in found]
+    @cached_property
+    def _permits(self) -> Permits:
+        return Permits(self._tags, self._model_scheme, self.scheme)
 
-    def _tagged(self, sentence: _Sentence, found: list[tuple[list[int], list[float]]]) -> Tagged:
-        predicted = [self._tags[number] for ids, _ in found for number in ids]
-        confidence = tuple(value for _, values in found for value in values)
-        written = tags.convert(predicted, self._model_scheme, self.scheme)
-        spans = tuple(_placed(span, sentence, confidence) for span in tags.spans(predicted, self._model_scheme))
-        return Tagged(sentence.text, sentence.tokens, tuple(written), spans, confidence, len(found))
+    def _tag(self, k_best: int, marginals: bool, pieces: list[_Piece]) -> list[Prediction]:
+        head = cast("TagHead", self.loaded.model.head(self.name))
+
+        def predict(encoded: Encoded) -> list[Prediction]:
+            allowed = self._mask(pieces, encoded.mask)
+            return head.predict(encoded, allowed=allowed, k_best=k_best, marginals=marginals)
+
+        return self._predict([piece.encoding for piece in pieces], predict)
+
+    def _mask(self, pieces: Sequence[_Piece], words: Tensor) -> Tensor | None:
+        """The tags that each word may have, [B, W, K]; None where all may have all."""
+        if all(piece.allowed is None for piece in pieces):
+            return None
+        mask = torch.ones(*words.shape, len(self._tags), dtype=torch.bool)
+        for row, piece in enumerate(pieces):
+            for word, some in enumerate(piece.allowed or ()):
+                if some is not None:
+                    mask[row, word] = False
+                    mask[row, word, list(some)] = True
+        mask[len(pieces) :] = mask[:1]  # these rows repeat the first
+        return mask.to(words.device)
+
+    def _tagged(self, sentence: Sentence, found: Sequence[Prediction], k_best: int) -> Tagged:
+        spans, confidence, first = [], [], 0
+        for part in found:
+            spans += [sentence.placed(label, start + first, end + first, probability)
+                      for label, start, end, probability in part.spans]
+            confidence += part.confidence
+            first += len(part.tags)
+        written = self._written([part.tags for part in found],
+                                [tags.Span(span.label, span.first, span.stop) for span in spans])
+        alternatives = self._alternatives(found, k_best) if k_best > 1 else ()
+        marginals = tuple(self._distribution(values) for part in found for values in part.marginals)
+        return Tagged(sentence.text, sentence.tokens, tuple(written), tuple(spans), tuple(confidence), len(found),
+                      alternatives, marginals)
+
+    def _written(self, parts: Sequence[Sequence[int]], spans: Iterable[tags.Span]) -> list[str]:
+        """Tags in the scheme of the files."""
+        if self.scheme == "none":
+            return [self._tags[number] for part in parts for number in part]
+        return tags.encode(spans, sum(map(len, parts)), self.scheme)
+
+    def _spans(self, parts: Sequence[Sequence[int]]) -> list[tags.Span]:
+        """The spans of windows; each is a sequence of its own, which may begin like the one before would go on."""
+        spans, first = [], 0
+        for part in parts:
+            spans += [tags.Span(label, start + first, end + first)
+                      for label, start, end in tags.spans([self._tags[number] for number in part], self._model_scheme)]
+            first += len(part)
+        return spans
+
+    def _alternatives(self, found: Sequence[Prediction], k_best: int) -> tuple[Reading, ...]:
+        """The best ways to tag all windows, which know nothing of each other: their probabilities multiply."""
+        best: list[tuple[float, list[list[int]]]] = [(1.0, [])]
+        for part in found:
+            every = [(value * other.probability, [*before, other.tags])
+                     for value, before in best for other in part.alternatives]
+            best = sorted(every, key=lambda reading: -reading[0])[:k_best]
+        readings = []
+        for value, parts in best:
+            spans = self._spans(parts)
+            readings.append(Reading(tuple(self._written(parts, spans)), tuple(spans), value))
+        return tuple(readings)
+
+    def _distribution(self, values: Sequence[float]) -> dict[str, float]:
+        """The probabilities of the tags of a word, the greatest first."""
+        sums: dict[str, float] = {}
+        for tag, value in zip(self._named, values, strict=True):
+            sums[tag] = sums.get(tag, 0.0) + value
+        return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+    @cached_property
+    def _named(self) -> list[str]:
+        """What the model's tags are called in a distribution: as the files do, if each is one tag there."""
+        ways = [rewrite(tag, self._model_scheme, self.scheme) for tag in self._tags]
+        return [way[0] for way in ways] if all(len(way) == 1 for way in ways) else list(self._tags)
 
 
-def _join(words: Sequence[object], number: int) -> tuple[str, list[Word]]:
-    """Words as one text, and their places in it."""
-    tokens, end = [], -1
-    for word in words:
-        if not isinstance(word, str):
-            raise TypeError(f"sentence {number}: found {type(word).__name__} among its words; expected str")
-        start = end + 1
-        end = start + len(word)
-        tokens.append(Word(word, start, end))
-    return " ".join(token.text for token in tokens), tokens
+def _each(
+    constraints: Given | None, single: bool, count: int | None
+) -> Callable[[Sentence, int], Constraints | None]:
+    """Return what says the constraints of a sentence and its number; the sentences are asked for in order."""
+    if constraints is None:
+        return lambda _, __: None
+    if callable(constraints):
+        return lambda sentence, _: constraints(sentence.tokens)
+    if isinstance(constraints, Constraints):
+        if not single:
+            raise ConfigError("constraints: found those of one sentence for several; expected a list, one or None for "
+                              "each sentence, or a function of the words")
+        return lambda _, __: constraints
+    if single:
+        raise ConfigError(f"constraints: found {type(constraints).__name__} for one text; expected Constraints")
+    if isinstance(constraints, Sequence) and count is not None and len(constraints) != count:
+        raise ConfigError(f"constraints: found {len(constraints):,} for {count:,} sentences; expected one, or None, "
+                          "for each")
+    source = iter(constraints)
 
+    def following(_: Sentence, number: int) -> Constraints | None:
+        try:
+            return next(source)
+        except StopIteration:
+            raise ConfigError(f"constraints: there are none for sentence {number}; expected one, or None, for "
+                              "each") from None
 
-def _placed(span: tags.Span, sentence: _Sentence, confidence: Sequence[float]) -> TextSpan:
-    start, end = sentence.tokens[span.start].start, sentence.tokens[span.end - 1].end
-    return TextSpan(span.label, sentence.text[start:end], start, end, span.start, span.end,
-                    min(confidence[span.start : span.end]))
+    return following

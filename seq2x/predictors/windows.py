@@ -7,9 +7,11 @@ only a word that is longer than the limit by itself is cut within.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+from seq2x.errors import DataError
 from seq2x.text import Encoding, Processor
 
 _ENDERS = "\u3002\uff01\uff1f"  # full stops of scripts that write no blank behind them
@@ -37,18 +39,28 @@ def cut_text(text: str, processor: Processor, most: int) -> list[Encoding]:
             for encoding in _fitting(text, units[first:stop], processor, most)]
 
 
-def cut_words(words: Sequence[str], processor: Processor, most: int) -> list[Window]:
+def cut_words(
+    words: Sequence[str], processor: Processor, most: int, joined: Collection[int] = ()
+) -> list[Window]:
     """Encode ``words`` in consecutive windows of at most ``most`` tokens, end symbols counted; mostly it is one.
 
-    Of a word that does not fit into a window of its own only the first tokens are read.
+    Of a word that does not fit into a window of its own only the first tokens are read. The words in ``joined`` stay
+    with the one before them; DataError where such words together do not fit.
     """
     whole = processor.encode_words(words)
     if len(whole.ids) <= most:
         return [Window(0, len(words), whole)]
     starts = [start for start, _ in whole.spans or ()]
     costs = [stop - start for start, stop in zip(starts, [*starts[1:], len(whole.ids) - 1], strict=True)]
-    ranges = pack(costs, [bool(_SENTENCE_END.search(word)) for word in words], most - 1)
-    return [Window(first, stop, _clip(processor.encode_words(words[first:stop]), most)) for first, stop in ranges]
+    edges = [*(place for place in range(len(words)) if place not in joined), len(words)]
+    units = [sum(costs[first:stop]) for first, stop in pairwise(edges)]
+    for (first, stop), cost in zip(pairwise(edges), units, strict=True):
+        if stop - first > 1 and cost >= most:
+            raise DataError(f"the tokens {first + 1} to {stop} may not be parted, and together they are longer than "
+                            f"the model's limit of {most:,}")
+    ranges = pack(units, [bool(_SENTENCE_END.search(words[stop - 1])) for stop in edges[1:]], most - 1)
+    places = [(edges[first], edges[stop]) for first, stop in ranges]
+    return [Window(first, stop, _clip(processor.encode_words(words[first:stop]), most)) for first, stop in places]
 
 
 def pack(costs: Sequence[int], ends: Sequence[bool], most: int) -> list[tuple[int, int]]:

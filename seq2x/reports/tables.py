@@ -3,40 +3,100 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from seq2x.metrics import span_scores
-from seq2x.settings import TaskConfig
+from seq2x import mistakes
+from seq2x.metrics import reliability, span_scores
+from seq2x.samples import clean
+from seq2x.settings import TagTask, TaskConfig
+from seq2x.text.tags import Span
 
 CONFUSION = 12
 """Labels of the largest confusion matrix; of more labels, only the commonest confusions are listed."""
+CONTEXT = 12
+"""Words shown before and after a mistake."""
 _NOTES = ("scheme", "search", "bleu_signature", "chrf_signature")
 _NAMES = {"bleu": "BLEU", "chrf": "chrF", "f1": "F1", "macro_f1": "macro F1", "scheme": "scheme", "search": "search",
           "bleu_signature": "BLEU by", "chrf_signature": "chrF by"}
 
 
 def details(task: TaskConfig, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
-    """Return what an evaluation does not say by itself: the scores of each label, and what was taken for what.
+    """Return what an evaluation does not say by itself: the scores of each label, what was taken for what, and how
+    far the confidences of a tagger can be believed.
 
-    Nothing for translations, nor for spans, whose labels are among the scores.
+    Nothing for translations. The scores of spans are among the scores already.
     """
-    if task.kind == "classify":
-        gold = [[example.label] for example in examples]
-        found = [[prediction.label] for prediction in predictions]
-    elif task.kind == "tag" and task.data.scheme == "none":
+    if task.kind == "translate":
+        return {}
+    if task.kind == "tag":
+        compared = _compared(task, examples, predictions)
+        more: dict[str, Any] = {"confusion": mistakes.confusion(compared),
+                                "reliability": _reliability(task, compared, predictions)}
+        if task.data.scheme != "none":
+            kinds = Counter(mistake.kind for mistake in mistakes.mistakes(compared))
+            return {**more, "mistakes": {kind: kinds[kind] for kind in mistakes.KINDS}}
         gold, found = [example.tags for example in examples], [prediction.tags for prediction in predictions]
     else:
-        return {}
+        gold = [[example.label] for example in examples]
+        found = [[prediction.label] for prediction in predictions]
+        compared = [mistakes.compare(*both, "none") for both in zip(gold, found, strict=True)]
+        more = {"confusion": mistakes.confusion(compared)}
     # a label that stands by itself is a span of one word
     single = [[[f"S-{label}" for label in labels] for labels in side] for side in (gold, found)]
     labels = {label: score._asdict() for label, score in span_scores(single[0], single[1], "IOBES").labels.items()}
-    pairs = Counter((right, taken) for rights, takens in zip(gold, found, strict=True)
-                    for right, taken in zip(rights, takens, strict=True))
-    confusion: dict[str, dict[str, int]] = {}
-    for (right, taken), count in sorted(pairs.items()):
-        confusion.setdefault(right, {})[taken] = count
-    return {"labels": labels, "confusion": confusion}
+    return {"labels": labels, **more}
+
+
+def errors(task: TagTask, examples: Sequence[Any], predictions: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the mistakes of a tagger, fit for JSON: ``kind``, ``file``, ``line``, ``gold``, ``found``, ``confidence``
+    (of what was found) and the ``tokens``. In a scheme without spans, each wrong tag is one.
+    """
+    for mistake in mistakes.mistakes(_compared(task, examples, predictions)):
+        example, prediction = examples[mistake.sentence], predictions[mistake.sentence]
+        sure = None if mistake.found is None else _confidences(task, prediction)[mistake.found]
+        yield mistakes.record(mistake, example.words, example.where, None if sure is None else round(sure, 6))
+
+
+def error(found: Mapping[str, Any]) -> str:
+    """Return a mistake as two lines: what it is, and its words, marked, with some before and after."""
+    sides = [f"{name} {found[name]['label']} {found[name]['text']!r}" for name in ("gold", "found") if found[name]]
+    sure = "" if found["confidence"] is None else f" ({found['confidence']:.2f})"
+    span, words = found["gold"] or found["found"], list(found["tokens"])
+    first, stop = max(span["first"] - CONTEXT, 0), span["stop"] + CONTEXT
+    words[span["first"]] = f"[{words[span['first']]}"
+    words[span["stop"] - 1] += "]"
+    shown = " ".join([*(["..."] if first else []), *words[first:stop], *(["..."] if stop < len(words) else [])])
+    what = f"{found['file']}, line {found['line']}: {found['kind']}: {clean(', '.join(sides))}{sure}"
+    return f"  {what}\n    {clean(shown)}"
+
+
+def _compared(task: TagTask, examples: Sequence[Any], predictions: Sequence[Any]) -> list[list[mistakes.Pair]]:
+    return [mistakes.compare(example.tags, prediction.tags, task.data.scheme)
+            for example, prediction in zip(examples, predictions, strict=True)]
+
+
+def _confidences(task: TagTask, prediction: Any) -> dict[Span, float]:
+    """How sure the model is of each span it found; where there are none, of each tag."""
+    if task.data.scheme == "none":
+        return {Span(tag, word, word + 1): sure
+                for word, (tag, sure) in enumerate(zip(prediction.tags, prediction.confidence, strict=True))}
+    return {Span(span.label, span.first, span.stop): span.confidence for span in prediction.spans}
+
+
+def _reliability(
+    task: TagTask, compared: Sequence[Sequence[mistakes.Pair]], predictions: Sequence[Any]
+) -> dict[str, Any]:
+    sure: list[float] = []
+    right: list[bool] = []
+    for every, prediction in zip(compared, predictions, strict=True):
+        good = {pair.found for pair in every if pair.found is not None and mistakes.kind(pair) is None}
+        for span, confidence in _confidences(task, prediction).items():
+            sure.append(confidence)
+            right.append(span in good)
+    found = reliability(sure, right)
+    return {"error": found.error, "of": "tags" if task.data.scheme == "none" else "spans",
+            "bins": [each._asdict() for each in found.bins]}
 
 
 def table(name: str, result: Mapping[str, Any]) -> str:
@@ -56,6 +116,10 @@ def table(name: str, result: Mapping[str, Any]) -> str:
         parts.append(_labels(labels))
     if result.get("confusion"):
         parts.append(_confusion(result["confusion"]))
+    if result.get("mistakes"):
+        parts.append(columns([("mistake", "times"), *((kind, f"{n:,}") for kind, n in result["mistakes"].items())]))
+    if result.get("reliability"):
+        parts.append(_bins(result["reliability"]))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -88,6 +152,14 @@ def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> str:
         return ""
     return columns([("gold -> found", "times"),
                     *((f"{right} -> {taken}", f"{count:,}") for (right, taken), count in wrong.most_common(CONFUSION))])
+
+
+def _bins(found: Mapping[str, Any]) -> str:
+    """Confidences beside what came true, and the expected calibration error."""
+    rows = [("confidence", found["of"], "mean", "right")]
+    rows += [(f"to {each['high']:.1f}", f"{each['count']:,}", f"{each['confidence']:.2f}", f"{each['accuracy']:.2f}")
+             for each in found["bins"] if each["count"]]
+    return f"{columns(rows)}\n  expected calibration error {found['error']:.2f}"
 
 
 def _flat(value: Any) -> str:
