@@ -298,6 +298,6 @@ def learn_labels(task: TaskConfig, examples: Iterable[Any]) -> Vocabulary:
     complete = known if task.data.scheme == "none" else tags.complete(known, task.model_scheme)
     if len(complete) > MOST_TAGS:
         raise DataError(f"found {len(known):,} different labels, such as {', '.join(map(repr, known[:3]))}: the model "
-                        f"would need {len(complete):,} tags, and can have at most {MOST_TAGS:,}, since it keeps a score "
+                        f"would need {len(complete):,} tags, and can have at most {MOST_TAGS:,}, as it keeps a score "
                         "for each pair of them. Is tag_column the column of the tags?", named(task.train))
     return Vocabulary(complete)

@@ -38,7 +38,7 @@ class TaggedFormat(Config):
     """How a file holds words and their tags.
 
     With ``partial = true`` the annotation may leave things open, and the model learns from what is there: the tag
-    ``?`` is any tag, ``B-PER|O`` one of several. Somewhere in every sentence must be a valid sequence of tags.
+    ``?`` is any tag, ``B-PER|O`` one of several. Every sentence must leave at least one valid sequence of tags.
     """
 
     format: Literal["auto", "conll", "conllu", "jsonl"] = Field(

@@ -62,6 +62,76 @@ def test_plain_tags_inside_the_text(data: Path, call: Call) -> None:
     assert "gold \\ found" in output
 
 
+def test_the_best_ways_and_all_probabilities(world: Path, call: Call, fails: Fails) -> None:
+    code, output, _ = call(["tag", world / "runs/tag", "--k-best", "3", "--marginals"], TEXT + b"\n")
+    assert code == 0
+    records = [json.loads(line) for line in output.split("\n")[:-1]]
+    assert [len(record["alternatives"]) for record in records] == [3, 3, 1]
+    best = records[0]["alternatives"]
+    assert best[0]["tags"] == records[0]["tags"]
+    assert best[0]["spans"] == [{"label": "PER", "first": 0, "stop": 1}, {"label": "LOC", "first": 3, "stop": 4}]
+    assert best[0]["probability"] > best[1]["probability"] >= best[2]["probability"]
+    assert [next(iter(given)) for given in records[1]["marginals"]] == records[1]["tags"]
+    assert sum(records[1]["marginals"][0].values()) == pytest.approx(1, abs=1e-4)
+    assert "--k-best and --marginals need --format jsonl; found conll" in fails(
+        ["tag", world / "runs/tag", "--marginals", "--format", "conll"], TEXT)
+
+
+def test_a_gazetteer(world: Path, call: Call, fails: Fails, tmp_path: Path) -> None:
+    path = tmp_path / "known.tsv"
+    path.write_bytes(b"LOC\tTom Eve\n\nPER\tWENT\n")
+    code, output, _ = call(["tag", world / "runs/tag", "--gazetteer", path, "--format", "inline"], TEXT)
+    assert (code, output.count("[Tom Eve|LOC]"), output.count("went|PER")) == (0, 1, 0)
+    any_case = ["--gazetteer", path, "--ignore-case"]
+    code, output, _ = call(["tag", world / "runs/tag", *any_case, "--format", "inline"], TEXT)
+    assert (code, output.count("[Tom Eve|LOC]"), output.count("[went|PER]")) == (0, 1, 1)
+    path.write_bytes(b"LOK\tTom\n")
+    assert "known.tsv: the label 'LOK' is not one of the model's; did you mean 'LOC'?" in fails(
+        ["tag", world / "runs/tag", "--gazetteer", path], TEXT)
+    path.write_bytes(b"LOC\tTom\nOslo\n")
+    assert "known.tsv, line 2: found 'Oslo'; expected a label, a TAB and a phrase" in fails(
+        ["tag", world / "runs/tag", "--gazetteer", path], TEXT)
+    path.write_bytes(b"\n")
+    assert "known.tsv: holds no phrases" in fails(["tag", world / "runs/tag", "--gazetteer", path], TEXT)
+
+
+def test_colours_are_for_people(world: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    inline = ["tag", world / "runs/tag", "--format", "inline"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = call(inline, TEXT)[1]
+    assert "\x1b[33m[Tom Eve|PER]\x1b[0m saw  \x1b[36m[Oslo|LOC]\x1b[0m .\n" in coloured
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in call(inline, TEXT)[1]
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in call(inline, TEXT)[1]
+
+
+def test_mistakes_are_listed(world: Path, call: Call, fails: Fails, tmp_path: Path) -> None:
+    test = tmp_path / "test.conll"
+    test.write_bytes(b"Ann B-LOC\nwent O\n\nTom B-PER\nEve I-PER\nsaw O\nOslo O\n. O\n")
+    code, output, _ = call(["evaluate", world / "runs/tag", test, "--errors", "1"])
+    assert code == 0
+    assert "wrong label: gold LOC 'Ann', found PER 'Ann' (" in output
+    assert output.endswith("    [Ann] went\n")
+    assert "spurious                      1" in output
+    assert "expected calibration error" in output
+    code, output, _ = call(["evaluate", world / "runs/tag", test, "--errors", "9", "--json"])
+    assert [one["kind"] for one in json.loads(output)["tasks"]["tag"]["errors"]] == ["wrong label", "spurious"]
+    code, output, _ = call(["evaluate", world / "runs/tag", test, "--errors", tmp_path / "wrong.jsonl"])
+    records = [json.loads(line) for line in (tmp_path / "wrong.jsonl").read_text().split("\n")[:-1]]
+    assert (code, [(one["task"], one["kind"], one["line"]) for one in records]) == (
+        0, [("tag", "wrong label", 1), ("tag", "spurious", 4)])
+    assert "exists already; --overwrite replaces it" in fails(
+        ["evaluate", world / "runs/tag", test, "--errors", tmp_path / "wrong.jsonl"])
+    assert "--errors lists the mistakes of a tagger; no task" in fails(
+        ["evaluate", world / "runs/classify", "--errors", "3"])
+    assert "--errors: found '0', expected a whole number of 1 or more" in fails(
+        ["evaluate", world / "runs/tag", test, "--errors", "0"])
+
+
 def test_words_given_are_kept(world: Path, call: Call) -> None:
     code, output, _ = call(["tag", world / "runs/tag", "--tokenised"], b"Ann's U.S. (Rome)\tdo_not!\n \n")
     assert code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from seq2x.data.examples import Tagged, Text
 from seq2x.data.readers import TaggedFormat
-from seq2x.reports.tables import columns, details, table
+from seq2x.predictors import TextSpan
+from seq2x.reports.tables import columns, details, error, errors, table
 from seq2x.settings import ClassifyTask, TagTask
 
 TASK = ClassifyTask(train="x")
@@ -33,10 +35,68 @@ def test_labels_and_confusions_are_counted() -> None:
 def test_tags_without_spans_are_labels_of_words() -> None:
     task = TagTask(train="x", data=TaggedFormat(scheme="none"))
     examples = [Tagged(("a", "b"), ("X", "Y")), Tagged(("c",), ("Y",))]
-    found = details(task, examples, [SimpleNamespace(tags=("X", "X")), SimpleNamespace(tags=("Y",))])
+    predictions = [SimpleNamespace(tags=("X", "X"), confidence=(0.75, 0.45)),
+                   SimpleNamespace(tags=("Y",), confidence=(0.95,))]
+    found = details(task, examples, predictions)
     assert found["confusion"] == {"X": {"X": 1}, "Y": {"X": 1, "Y": 1}}
     assert found["labels"]["Y"]["recall"] == 50
-    assert details(task.model_copy(update={"data": TaggedFormat(scheme="BIO")}), examples, []) == {}
+    assert found["reliability"]["of"] == "tags"
+    assert found["reliability"]["error"] == pytest.approx((25 + 45 + 5) / 3)
+    assert [(one["kind"], one["gold"]["text"], one["found"]["label"], one["confidence"])
+            for one in errors(task, examples, predictions)] == [("wrong label", "b", "X", 0.45)]
+
+
+SPANS = TagTask(train="x", data=TaggedFormat(scheme="BIO"))
+EXAMPLES = [Tagged(("Ann", "Lee", "saw", "Rome", "."), ("B-PER", "I-PER", "O", "B-LOC", "O"), ("t.conll", 4)),
+            Tagged(("Snow",), ("O",), ("t.conll", 10))]
+FOUND = [SimpleNamespace(tags=("B-PER", "O", "O", "B-LOC", "O"), spans=(
+            TextSpan("PER", "Ann", 0, 3, 0, 1, 0.6), TextSpan("LOC", "Rome", 12, 16, 3, 4, 0.9))),
+         SimpleNamespace(tags=("B-LOC",), spans=(TextSpan("LOC", "Snow", 0, 4, 0, 1, 0.35),))]
+
+
+def test_what_became_of_spans() -> None:
+    found = details(SPANS, EXAMPLES, FOUND)
+    assert found["confusion"] == {"(nothing)": {"LOC": 1}, "LOC": {"LOC": 1}, "PER": {"PER": 1}}
+    assert found["mistakes"] == {"missed": 0, "spurious": 1, "wrong label": 0, "wrong boundary": 1,
+                                 "wrong label and boundary": 0}
+    assert found["reliability"]["error"] == pytest.approx((60 + 10 + 35) / 3)
+    shown = table("ner", {"kind": "tag", "data": "t.conll", "scores": {}, **found})
+    assert shown.endswith("""\
+  gold \\ found  (nothing)  LOC  PER
+  (nothing)             0    1    0
+  LOC                   0    1    0
+  PER                   0    0    1
+
+  mistake                   times
+  missed                        0
+  spurious                      1
+  wrong label                   0
+  wrong boundary                1
+  wrong label and boundary      0
+
+  confidence  spans   mean   right
+  to 0.4          1  35.00    0.00
+  to 0.6          1  60.00    0.00
+  to 0.9          1  90.00  100.00
+  expected calibration error 35.00""")
+
+
+def test_mistakes_are_listed_with_their_sentences() -> None:
+    listed = list(errors(SPANS, EXAMPLES, FOUND))
+    assert listed[0] == {
+        "kind": "wrong boundary", "file": "t.conll", "line": 4, "confidence": 0.6,
+        "gold": {"label": "PER", "text": "Ann Lee", "first": 0, "stop": 2},
+        "found": {"label": "PER", "text": "Ann", "first": 0, "stop": 1},
+        "tokens": ["Ann", "Lee", "saw", "Rome", "."]}
+    assert json.loads(json.dumps(listed)) == listed
+    assert error(listed[0]) == ("  t.conll, line 4: wrong boundary: gold PER 'Ann Lee', found PER 'Ann' (0.60)\n"
+                                "    [Ann Lee] saw Rome .")
+    assert error(listed[1]) == "  t.conll, line 10: spurious: found LOC 'Snow' (0.35)\n    [Snow]"
+    missed = Tagged(tuple(f"w{number}" for number in range(40)), (*["O"] * 20, "B-LOC", *["O"] * 19))
+    (one,) = errors(SPANS, [missed], [SimpleNamespace(tags=("O",) * 40, spans=())])
+    assert error(one).split("\n")[1].startswith("    ... w8 ")
+    assert error(one).endswith(" [w20] w21 w22 w23 w24 w25 w26 w27 w28 w29 w30 w31 w32 ...")
+    assert error(one).startswith("  given text, line 1: missed: gold LOC 'w20'\n")
 
 
 def test_a_table_of_classes() -> None:
