@@ -40,8 +40,7 @@ def test_in_columns(data: Path, world: Path, fails: Fails, text: str, message: s
     ({"tokens": ["Ann"], "tags": ["I-PER"]}, "line 1: tag 1 of 1 is 'I-PER' at the start"),
     ({"tokens": ["Ann"], "tags": [""]}, "line 1: 'tags': found an empty string"),
 ])
-def test_in_json(data: Path, world: Path, fails: Fails, record: object, message: str) -> None:
-    # the run reads CoNLL columns: the format is told by a run of its own
+def test_in_json(data: Path, fails: Fails, record: object, message: str) -> None:
     write(data / "train.jsonl", json.dumps(record) + "\n")
     assert f"train.jsonl, {message}" in fails(["init", "tag", "train.jsonl", "--scheme", "BIO"])
 
@@ -66,6 +65,6 @@ def test_a_hundred_thousand_labels(data: Path, call: Call, fails: Fails) -> None
     write(data / "many.conll", "".join(f"word B-{number}\n\n" for number in range(100_000)))
     assert call(["init", "tag", "many.conll", "--scheme", "BIO"])[0] == 0
     message = fails(["train", "tag.toml", *TRAIN], log=True)
-    assert ("many.conll: found 100,000 different labels, such as '0', '1', '10': the model would need 400,001 tags, and "
-            "can have at most 4,096") in message
+    assert ("many.conll: found 100,000 different labels, such as '0', '1', '10': the model would need 400,001 tags, "
+            "and can have at most 4,096") in message
     assert not (data / "runs" / "tag").exists()
