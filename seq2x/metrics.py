@@ -107,7 +107,7 @@ class Bin(NamedTuple):
     low: float
     high: float
     """The bounds, 0 to 1; the lower is outside, but for the first range."""
-    count: int
+    predictions: int
     confidence: float
     """Their mean confidence, in per cent; 0 where there are none."""
     accuracy: float
@@ -138,7 +138,7 @@ def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 
             100 * sum(is_right for _, is_right in some) / max(len(some), 1))
         for number, some in enumerate(inside)
     ]
-    error = sum(one.count * abs(one.confidence - one.accuracy) for one in table) / max(len(confidence), 1)
+    error = sum(one.predictions * abs(one.confidence - one.accuracy) for one in table) / max(len(confidence), 1)
     return Reliability(error, table)
 
 

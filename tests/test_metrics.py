@@ -170,15 +170,15 @@ class TestTranslations:
 class TestReliability:
     def test_is_the_distance_of_confidence_and_share(self) -> None:
         found = metrics.reliability([0.05, 0.15, 0.15, 1.0, 0.95], [False, True, False, True, True], bins=10)
-        assert [one.count for one in found.bins] == [1, 2, 0, 0, 0, 0, 0, 0, 0, 2]
+        assert [one.predictions for one in found.bins] == [1, 2, 0, 0, 0, 0, 0, 0, 0, 2]
         assert (found.bins[1].confidence, found.bins[1].accuracy) == pytest.approx((15, 50))
         assert found.error == pytest.approx((1 * 5 + 2 * 35 + 2 * 2.5) / 5)
 
     def test_bounds_belong_to_the_range_below(self) -> None:
-        assert [one.count for one in metrics.reliability([0.0, 0.5, 1.0], [True] * 3, bins=2).bins] == [2, 1]
+        assert [one.predictions for one in metrics.reliability([0.0, 0.5, 1.0], [True] * 3, bins=2).bins] == [2, 1]
 
     def test_of_nothing(self) -> None:
         found = metrics.reliability([], [])
-        assert (found.error, sum(one.count for one in found.bins)) == (0, 0)
+        assert (found.error, sum(one.predictions for one in found.bins)) == (0, 0)
         with pytest.raises(ValueError, match="1 confidences cannot be compared to 0 answers"):
             metrics.reliability([0.5], [])

@@ -33,7 +33,7 @@ def test_spans_apart_are_no_pair() -> None:
 def test_the_likest_are_a_pair() -> None:
     long = Span("PER", 0, 6)
     assert pairs([long], [Span("LOC", 0, 3), Span("PER", 3, 4), Span("PER", 4, 6)]) == [
-        Pair(None, Span("LOC", 0, 3)), Pair(long, Span("PER", 4, 6)), Pair(None, Span("PER", 3, 4))]
+        Pair(long, Span("PER", 4, 6)), Pair(None, Span("LOC", 0, 3)), Pair(None, Span("PER", 3, 4))]
     assert pairs([Span("A", 0, 2), Span("B", 2, 4)], [Span("B", 0, 2), Span("A", 2, 4)]) == [
         Pair(Span("A", 0, 2), Span("B", 0, 2)), Pair(Span("B", 2, 4), Span("A", 2, 4))]
 

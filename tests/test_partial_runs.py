@@ -34,7 +34,9 @@ def partial(files: Path, **changes: Any) -> RunConfig:
 @pytest.mark.parametrize("decoder", ["crf", "softmax"])
 def test_it_learns_from_what_is_known(tmp_path: Path, decoder: str) -> None:
     made = partial(write_files(tmp_path), head={"kind": "tag", "decoder": decoder})
-    assert train(made, tmp_path / "run", say=quiet).value > 80
+    best = train(made, tmp_path / "run", say=quiet).progress.best
+    assert best is not None
+    assert best > 80
     assert (tmp_path / "run" / "labels.tag.txt").read_text().split() == [
         "O", *(f"{prefix}-{label}" for label in ("LOC", "PER") for prefix in "BIES")]
 

@@ -57,10 +57,10 @@ def run(arguments: Namespace) -> int:
     loaded = checkpoint.load(arguments.directory)
     results: dict[str, Any] = {}
     found: list[dict[str, Any]] = []
-    data = _data(arguments, loaded.config)
-    if arguments.errors and not any(loaded.config.tasks[name].kind == "tag" for name in data):
+    kinds = {task.kind for name, task in loaded.config.tasks.items() if arguments.task in (None, name)}
+    if arguments.errors and kinds and "tag" not in kinds:
         raise ConfigError("--errors lists the mistakes of a tagger; no task that is evaluated here is one")
-    for name, (files, examples) in data.items():
+    for name, (files, examples) in _data(arguments, loaded.config).items():
         task = loaded.config.tasks[name]
         how = search(arguments, task.search) if task.kind == "translate" else None
         result = evaluate(predictor(loaded, name), examples, search=how)

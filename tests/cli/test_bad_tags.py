@@ -63,7 +63,7 @@ def test_labels_with_dashes_and_blanks_are_labels(data: Path, call: Call) -> Non
 
 def test_a_hundred_thousand_labels(data: Path, call: Call, fails: Fails) -> None:
     write(data / "many.conll", "".join(f"word B-{number}\n\n" for number in range(100_000)))
-    assert call(["init", "tag", "many.conll", "--scheme", "BIO"])[0] == 0
+    assert call(["init", "tag", "many.conll", "--dev", "dev.conll", "--scheme", "BIO"])[0] == 0
     message = fails(["train", "tag.toml", *TRAIN], log=True)
     assert ("many.conll: found 100,000 different labels, such as '0', '1', '10': the model would need 400,001 tags, "
             "and can have at most 4,096") in message

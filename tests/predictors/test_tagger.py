@@ -149,9 +149,9 @@ class TestConstraints:
         (Constraints(force={1: "B-PER"}, forbid={1: ["B-PER"]}), "sentence 2, token 2 ('sings'): the constraints leave "
          "no legal tags up to here; it may have no tag at all, the token before any tag (IOBES)"),
         (Constraints(force={0: "O", 1: "I-PER"}), "sentence 2, token 2 ('sings'): the constraints leave no legal tags "
-         "up to here; it may have E-PER, I-PER, the token before O (IOBES)"),
+         "up to here; it may have I-PER, E-PER, the token before O (IOBES)"),
         (Constraints(force={0: "I-LOC"}), "sentence 2, token 1 ('Tarek'): the constraints leave no legal tags up to "
-         "here; it may have E-LOC, I-LOC"),
+         "here; it may have I-LOC, E-LOC"),
         (Constraints(spans=[("PER", 0, 2), ("LOC", 1, 2)]), "sentence 2, token 2 ('sings'): the constraints leave no"),
         (Constraints(force={2: "O"}), "sentence 2: a constraint is on word 2, counted from 0; there are 2 words"),
         (Constraints(forbid={0: "B-PRE"}), "sentence 2: the tag 'B-PRE' is not one of the model's; did you mean "

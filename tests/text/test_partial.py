@@ -45,7 +45,7 @@ def test_conversion_keeps_just_the_same_sentences(source: tags.Scheme, target: t
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_check_finds_what_leaves_nothing(scheme: tags.Scheme) -> None:
     every, known = valid(3, scheme), tags.complete(["A", "B"], scheme)
-    parts = ["?", "O", f"{known[1]}|O", known[2], f"{known[-1]}|{known[2]}", f"{known[5]}|{known[3]}"]
+    parts = ["?", "O", f"{known[1]}|O", known[2], f"{known[-1]}|{known[2]}", f"{known[4]}|{known[3]}"]
     refused = 0
     for partial in product(parts, repeat=3):
         if any(fits(one, partial) for one in every):
