@@ -156,7 +156,7 @@ def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> str:
 
 def _bins(found: Mapping[str, Any]) -> str:
     """Confidences beside what came true, and the expected calibration error."""
-    rows = [("confidence", found["of"], "mean", "right")]
+    rows: list[tuple[str, ...]] = [("confidence", found["of"], "mean", "right")]
     rows += [(f"to {each['high']:.1f}", f"{each['predictions']:,}", *(f"{each[key]:.2f}" for key in
               ("confidence", "accuracy"))) for each in found["bins"] if each["predictions"]]
     return f"{columns(rows)}\n  expected calibration error {found['error']:.2f}"
