@@ -7,7 +7,7 @@ found out tag by tag, from the left.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from seq2x.errors import DataError
 from seq2x.text.tags import Legal, Scheme, Span, check, complete, convert, encode, labels_of, legal
@@ -42,11 +42,17 @@ def convert_partial(tags: Sequence[str], source: Scheme, target: Scheme) -> list
     """Write tags in another scheme, where each may leave something open.
 
     Nothing is lost if ``target`` marks where spans begin and end (IOBES, BILOU), and ``source`` where they begin.
+    Tags that the words beside leave no room for are left out: a model that looks at words one by one cannot know.
     """
     if not is_partial(tags):
         return convert(tags, source, target)
-    return [PARTING.join(other for part in choices(tag) for other in rewrite(part, source, target)) or UNKNOWN
-            for tag in tags]
+    every = [[other for part in choices(tag) for other in rewrite(part, source, target)] for tag in tags]
+    if target != "none":
+        known, paths = _known(tuple(sorted(labels_of({tag for some in every for tag in some}, target))), target)
+        ids = {tag: number for number, tag in enumerate(known)}
+        left = paths.possible([frozenset(ids[tag] for tag in some) or None for some in every])
+        every = [[tag for tag in some if ids[tag] in kept] for some, kept in zip(every, left, strict=True)]
+    return [PARTING.join(some) or UNKNOWN for some in every]
 
 
 def check_partial(tags: Sequence[str], scheme: Scheme) -> None:
@@ -66,9 +72,9 @@ def check_partial(tags: Sequence[str], scheme: Scheme) -> None:
     if scheme == "none":
         return
     named = {part for tag in tags for part in choices(tag)}
-    known = complete(labels_of(named, scheme), scheme)
+    known, paths = _known(tuple(sorted(labels_of(named, scheme))), scheme)
     ids = {tag: number for number, tag in enumerate(known)}
-    stuck = Paths(legal(known, scheme)).stuck([{ids[part] for part in choices(tag)} or None for tag in tags])
+    stuck = paths.stuck([{ids[part] for part in choices(tag)} or None for tag in tags])
     if stuck is not None:
         before = f"after {tags[stuck - 1]!r}" if stuck else "at the start"
         raise DataError(f"tag {stuck + 1} of {len(tags)} is {tags[stuck]!r} {before}; {scheme} has no valid sequence "
@@ -91,6 +97,19 @@ class Paths:
         """Whether it may be the last."""
         return allowed is None or not self._end.isdisjoint(allowed)
 
+    def possible(self, allowed: Sequence[Collection[int] | None]) -> list[frozenset[int]]:
+        """Return of each word the ``allowed`` tags that stand in some legal sequence of such."""
+        some = [self._every if one is None else frozenset(one) for one in allowed]
+        reached = self._start
+        for position, one in enumerate(some):
+            some[position] = one & reached
+            reached = frozenset[int]().union(*(self._follows[tag] for tag in some[position]))
+        ahead = self._end
+        for position in range(len(some) - 1, -1, -1):
+            some[position] &= ahead
+            ahead = frozenset(tag for tag in self._every if self._follows[tag] & some[position])
+        return some
+
     def stuck(self, allowed: Sequence[Collection[int] | None]) -> int | None:
         """Return the first word that no legal sequence of the ``allowed`` tags reaches, or the last if none ends.
 
@@ -105,6 +124,13 @@ class Paths:
                 return position
             reached = frozenset[int]().union(*(self._follows[tag] for tag in reached))
         return None
+
+
+@lru_cache(maxsize=1024)
+def _known(labels: tuple[str, ...], scheme: Scheme) -> tuple[list[str], Paths]:
+    """The tags of some labels, and the paths through them; what has another label is, for these, as good as O."""
+    known = complete(labels, scheme)
+    return known, Paths(legal(known, scheme))
 
 
 @cache

@@ -42,6 +42,13 @@ def test_conversion_keeps_just_the_same_sentences(source: tags.Scheme, target: t
         assert {one for one in valid(3, target) if fits(one, written)} == kept
 
 
+def test_the_words_beside_narrow_a_word() -> None:
+    assert convert_partial(["B-A", "O|B-B", "?"], "BIO", "IOBES") == ["S-A", "O|B-B|S-B", "?"]
+    assert convert_partial(["?", "I-A", "I-A|O", "?", "B-A"], "BIO", "IOBES") == [
+        "?", "E-A|I-A", "E-A|I-A|O", "?", "S-A"]
+    assert convert_partial(["?", "I-A", "B-A|O"], "BIO", "BIO") == ["?", "I-A", "B-A|O"]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_check_finds_what_leaves_nothing(scheme: tags.Scheme) -> None:
     every, known = valid(3, scheme), tags.complete(["A", "B"], scheme)
