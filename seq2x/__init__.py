@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         Classifier,
         Constraints,
         Gazetteer,
+        LanguageModel,
+        Scored,
         Tagged,
         Tagger,
         TextSpan,
@@ -37,13 +39,15 @@ _ROOMS = {
     "Classified": "predictors", "Classifier": "predictors", "Tagged": "predictors", "Tagger": "predictors",
     "TextSpan": "predictors", "Translation": "predictors", "Translator": "predictors",
     "Constraints": "predictors", "Gazetteer": "predictors",
+    "LanguageModel": "predictors", "Scored": "predictors",
     "Evaluation": "evaluation", "evaluate": "evaluation",
     "Trained": "run", "train": "run", "extract": "start", "RunConfig": "settings", "SearchConfig": "heads",
 }
 
 __all__ = [
-    "Classified", "Classifier", "ConfigError", "Constraints", "DataError", "Evaluation", "Gazetteer", "RunConfig",
-    "RunError", "SearchConfig", "Seq2xError", "Tagged", "Tagger", "TextSpan", "Trained", "Translation", "Translator",
+    "Classified", "Classifier", "ConfigError", "Constraints", "DataError", "Evaluation", "Gazetteer", "LanguageModel",
+    "RunConfig", "RunError", "Scored", "SearchConfig", "Seq2xError", "Tagged", "Tagger", "TextSpan", "Trained",
+    "Translation", "Translator",
     "__version__", "evaluate", "extract", "train",
 ]
 

@@ -178,7 +178,8 @@ class Batch(Rows):
     spans: Tensor | None = None
     """[B, W, 2] long: the piece range of each word; an empty range is padding."""
     target: Tensor | Tokens | None = None
-    """[B] labels, [B, W] tags (any value at padding), or Tokens that start with BOS and end with EOS."""
+    """[B] labels, [B, W] tags (any value at padding), Tokens that start with BOS and end with EOS, or for a language
+    model the source itself."""
 
 
 class Loss(NamedTuple):
@@ -190,3 +191,16 @@ class Loss(NamedTuple):
     """The number of sequences, words or tokens in it, a scalar."""
     parts: dict[str, Tensor] = {}  # noqa: RUF012 - a NamedTuple default, never mutated
     """Named detached sums, for the log."""
+    beside: tuple[Beside, ...] = ()
+    """What is minimised with it."""
+
+
+class Beside(NamedTuple):
+    """An objective beside the loss of a head: its mean, over units of its own, is added with a weight."""
+
+    name: str
+    weight: float
+    total: Tensor
+    """The sum, a scalar."""
+    count: Tensor  # type: ignore[assignment]  # as that of a Loss
+    """The units in it, a scalar."""

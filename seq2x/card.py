@@ -38,7 +38,7 @@ class Source(Protocol):
         """Of the file's bytes."""
 
 
-_NAMES = {"classify": "classifier", "tag": "tagger", "translate": "translator"}
+_NAMES = {"classify": "classifier", "tag": "tagger", "translate": "translator", "language_model": "language model"}
 _COMMANDS = {
     "classify": "seq2x classify {run} < texts.txt > labels.tsv",
     "tag": "seq2x tag {run} < sentences.txt > tagged.conll",
@@ -48,6 +48,7 @@ _PYTHON = {
     "classify": ("Classifier", 'classify("A text.").label'),
     "tag": ("Tagger", 'tag("A sentence.").spans'),
     "translate": ("Translator", 'translate("A sentence.").text'),
+    "language_model": ("LanguageModel", 'score("A text.").perplexity'),
 }
 
 
@@ -87,6 +88,7 @@ def _description(config: RunConfig, parameters: Mapping[str, int]) -> str:
             "classify": "one label a text",
             "tag": "one tag a word",
             "translate": "a sentence out for a sentence in",
+            "language_model": "the neighbours of each token of a text",
         }[task.kind]
         lines.append(f"- `{name}`: {what}{_details(task)}")
     return "\n".join([lines[0], "", *lines[1:]])
@@ -141,7 +143,8 @@ def _use(tasks: Mapping[str, TaskConfig]) -> str:
     lines = ["```sh"]
     for name, task in tasks.items():
         run = f"runs/NAME --task {name}" if several else "runs/NAME"
-        lines.append(_COMMANDS[task.kind].format(run=run))
+        if task.kind in _COMMANDS:
+            lines.append(_COMMANDS[task.kind].format(run=run))
     lines += ["```", "", "```python"]
     for name, task in tasks.items():
         kind, call = _PYTHON[task.kind]
@@ -161,6 +164,8 @@ def _limits(tasks: Mapping[str, TaskConfig]) -> str:
             ratio = task.search.max_length_ratio
             lines.append(f"- `{name}`: a text of more than {most} tokens is translated in parts ({kept}); an output "
                          f"has at most {ratio:g} * source tokens + 10. A translation may read well and be wrong.")
+        elif task.kind == "language_model":
+            lines.append(f"- `{name}`: a text of more than {most} tokens is read in parts ({kept}).")
         else:
             how = "read in parts" if task.kind == "classify" else "tagged in windows of whole words"
             lines.append(f"- `{name}`: a text of more than {most} tokens is {how} ({kept}); every answer is one of the "

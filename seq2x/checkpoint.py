@@ -159,11 +159,7 @@ def save_labels(directory: Path, labels: Mapping[str, Vocabulary]) -> None:
 
 def load_labels(directory: Path, config: RunConfig) -> dict[str, Vocabulary]:
     """Read labels.TASK.txt of each task that has labels."""
-    return {
-        name: Vocabulary.load(directory / f"labels.{name}.txt")
-        for name, task in config.tasks.items()
-        if task.kind != "translate"
-    }
+    return {name: Vocabulary.load(directory / f"labels.{name}.txt") for name in config.labelled}
 
 
 def save_weights(tensors: Mapping[str, Tensor], path: Path) -> None:

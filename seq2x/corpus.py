@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, cast
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import hold_out
 from seq2x.data.cache import Cache, Stamp, stamp
-from seq2x.data.coding import Coder, PairCoder, TaggedCoder, TextCoder
+from seq2x.data.coding import Coder, PairCoder, PlainCoder, TaggedCoder, TextCoder
 from seq2x.data.datasets import CodedDataset, Dataset, in_memory
 from seq2x.data.examples import Example, Examples, Pair, Text
 from seq2x.data.files import expand, lines
-from seq2x.data.readers import stream_pairs, stream_tagged, stream_texts
+from seq2x.data.readers import stream_pairs, stream_plain, stream_tagged, stream_texts
 from seq2x.errors import DataError
 from seq2x.settings import Files, RunConfig, TagTask, TaskConfig
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary, tags
@@ -61,6 +61,8 @@ def stream_examples(task: TaskConfig, path: Place, reports: list[str]) -> Iterat
             yield from stream_texts(files[0], task.data)
         elif task.kind == "tag":
             yield from stream_tagged(files[0], task.data)
+        elif task.kind == "language_model":
+            yield from stream_plain(files[0])
         else:
             yield from stream_pairs(files[0], files[1] if len(files) > 1 else None, task.data, reports)
 
@@ -199,6 +201,8 @@ def _coder(name: str, loaded: Loaded) -> Coder[Any]:
     task, seed = loaded.config.tasks[name], loaded.config.seed
     if task.kind == "classify":
         return TextCoder(loaded.source, loaded.labels[name], seed, task.limit)
+    if task.kind == "language_model":
+        return PlainCoder(loaded.source, seed, task.limit)
     if task.kind == "tag":
         return TaggedCoder(loaded.source, loaded.labels[name], seed, task.limit, task.model_scheme, task.data.partial)
     assert loaded.target is not None

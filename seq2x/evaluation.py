@@ -5,6 +5,7 @@ Knows no file and no model: predictor and examples are given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +13,7 @@ from seq2x import metrics
 from seq2x.data.examples import Pair, Tagged, Text, Where
 from seq2x.errors import DataError, nearest
 from seq2x.heads import SearchConfig
-from seq2x.predictors import Classifier, Tagger, Translator
+from seq2x.predictors import Classifier, LanguageModel, Scored, Tagger, Translator
 from seq2x.predictors.classifier import Classified
 from seq2x.predictors.tagged import Tagged as TaggedText
 from seq2x.predictors.translator import Translation
@@ -20,6 +21,8 @@ from seq2x.text import tags
 from seq2x.text.partial import is_partial
 
 E = TypeVar("E", Text, Tagged, Pair)
+
+AnyPredictor = Classifier | Tagger | Translator | LanguageModel
 
 
 class Evaluation(NamedTuple):
@@ -35,7 +38,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    predictor: Classifier | Tagger | Translator,
+    predictor: AnyPredictor,
     examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair],
     *,
     search: SearchConfig | None = None,
@@ -43,7 +46,8 @@ def evaluate(
     """Score ``predictor`` on examples of its kind; ``search`` is for a translator, else its own.
 
     classify: accuracy and macro F1. tag: span F1 (seqeval, strict, in the scheme of the files) and the accuracy of
-    tags, the latter alone where the scheme has no spans. translate: BLEU and chrF (sacrebleu).
+    tags, the latter alone where the scheme has no spans. translate: BLEU and chrF (sacrebleu). language_model: the
+    perplexity, and 100 / perplexity, which is the geometric mean of the tokens' probabilities in per cent, as value.
 
     Examples longer than the model's limit are predicted in windows and count like all others. Raises what
     :func:`check` raises.
@@ -53,7 +57,7 @@ def evaluate(
 
 
 def predict(
-    predictor: Classifier | Tagger | Translator,
+    predictor: AnyPredictor,
     examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair],
     *,
     search: SearchConfig | None = None,
@@ -61,13 +65,15 @@ def predict(
     """Return the prediction of each example; the first half of :func:`evaluate`."""
     if isinstance(predictor, Classifier):
         return predictor.classify([example.text for example in _only(examples, Text)])
+    if isinstance(predictor, LanguageModel):
+        return predictor.score([example.text for example in _only(examples, Text)])
     if isinstance(predictor, Tagger):
         return predictor.tag([example.words for example in _only(examples, Tagged)])
     return predictor.translate([example.source for example in _only(examples, Pair)], search=search)
 
 
 def score(
-    predictor: Classifier | Tagger | Translator,
+    predictor: AnyPredictor,
     examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair],
     predictions: list[Any],
     *,
@@ -76,13 +82,15 @@ def score(
     """Compare the predictions with the examples; the second half of :func:`evaluate`."""
     if isinstance(predictor, Classifier):
         return _classification(predictor, _only(examples, Text), predictions)
+    if isinstance(predictor, LanguageModel):
+        return _language(_only(examples, Text), predictions)
     if isinstance(predictor, Tagger):
         return _tagging(predictor, _only(examples, Tagged), predictions)
     return _translation(predictor, _only(examples, Pair), predictions, search or predictor.search)
 
 
 def check(
-    predictor: Classifier | Tagger | Translator, examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair]
+    predictor: AnyPredictor, examples: Sequence[Text] | Sequence[Tagged] | Sequence[Pair]
 ) -> None:
     """Raise DataError, with file and line, for an example that ``predictor`` cannot be scored on.
 
@@ -94,6 +102,8 @@ def check(
     if isinstance(predictor, Classifier):
         for text in _only(examples, Text):
             _known([_there(text.label, "label", text.where)], predictor.labels, "label", text.where)
+    elif isinstance(predictor, LanguageModel):
+        _only(examples, Text)
     elif isinstance(predictor, Tagger):
         for sentence in _only(examples, Tagged):
             _check_tags(predictor, sentence)
@@ -121,6 +131,19 @@ def _tagging(tagger: Tagger, examples: Sequence[Tagged], predictions: list[Tagge
         labels = {label: score._asdict() for label, score in spans.labels.items()}
         scores = {**spans._asdict(), **scores, "scheme": tagger.scheme, "labels": labels}
     return Evaluation(scores[metric], metric, scores, predictions)
+
+
+def _language(examples: Sequence[Text], predictions: list[Scored]) -> Evaluation:
+    sides = {"forward": [found.forward for found in predictions],
+             "backward": [found.backward for found in predictions if found.backward is not None]}
+    tokens = sum(found.tokens for found in predictions)
+    sums = {side: math.fsum(values) for side, values in sides.items() if values}
+    perplexity = metrics.perplexity(sum(sums.values()), tokens * len(sums))
+    scores = {"probability": 100 / perplexity, "perplexity": perplexity,
+              **{f"{side}_perplexity": metrics.perplexity(value, tokens) for side, value in sums.items()
+                 if len(sums) > 1},
+              "texts": len(examples), "tokens": tokens}
+    return Evaluation(scores["probability"], "probability", scores, predictions)
 
 
 def _translation(

@@ -1,7 +1,7 @@
 """How good predictions are, by the field's own programs: seqeval for spans, sacrebleu for translations.
 
-Knows no model and no file. Every score runs from 0 to 100, higher is better. seqeval and sacrebleu are slow to
-import, so that each is imported by the function that needs it.
+Knows no model and no file. Every value runs from 0 to 100, higher is better, but that of a perplexity. seqeval and
+sacrebleu are slow to import, so that each is imported by the function that needs it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from seq2x.errors import DataError
 from seq2x.text.tags import Scheme, labels_of
 
 _SEQEVAL = {"BIO": "IOB2", "IOB1": "IOB1", "IOBES": "IOBES", "BILOU": "BILOU"}
 """Our names of the schemes, and seqeval's."""
+LARGEST = 700.0
+"""The mean of the logarithms above which a perplexity is no number of the machine's any more."""
 
 
 class Measured(NamedTuple):
@@ -171,3 +174,13 @@ def _comparable(gold: Sequence[object], predicted: Sequence[object]) -> None:
         raise ValueError(f"{len(predicted):,} predictions cannot be compared to {len(gold):,} gold ones")
     if not gold:
         raise ValueError("there is nothing to score")
+
+
+def perplexity(log_prob: float, count: int) -> float:
+    """Return exp(-log_prob / count) of ``count`` predictions whose probabilities have the product exp(log_prob).
+
+    DataError where nothing was predicted.
+    """
+    if not count:
+        raise DataError("the texts have no token beside a first one; a perplexity needs some to predict")
+    return math.exp(min(-log_prob / count, LARGEST))

@@ -100,7 +100,9 @@ def parameters(model: Model) -> dict[str, int]:
     parts: dict[str, nn.Module] = {"encoder": model.encoder}
     if isinstance(embedding := getattr(model.encoder, "embedding", None), nn.Module):
         parts = {"embeddings": embedding, **parts}
+    parts |= {f"private encoder {name}": private for name, private in model.privates.items()}
     parts |= {f"head {name}": head for name, head in model.heads.items()}
+    parts |= {f"auxiliary {name}": head for name, head in model.auxiliaries.items()}
     counts: dict[str, int] = {}
     known: set[int] = set()
     for name, part in parts.items():

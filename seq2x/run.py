@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -23,12 +23,11 @@ from seq2x.data.datasets import Dataset
 from seq2x.data.loading import load
 from seq2x.data.vectors import read_vectors
 from seq2x.errors import ConfigError, RunError
-from seq2x.evaluation import check, predict, score
+from seq2x.evaluation import AnyPredictor, check, predict, score
 from seq2x.machine import device_line, surroundings
 from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
 from seq2x.overview import Overview, ends, model_size, parameters, say_data, updates, vocabulary
-from seq2x.predictors import Classifier, Tagger, Translator
 from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, build_model
 from seq2x.text import SPECIALS, Processor
@@ -131,11 +130,11 @@ def _nothing(line: str) -> None:
     """Say nothing: what all processes know, the first one tells."""
 
 
-def predictor(loaded: Loaded, task: str) -> Classifier | Tagger | Translator:
+def predictor(loaded: Loaded, task: str) -> AnyPredictor:
     """Return the predictor of a task."""
-    kinds: dict[str, type[Classifier] | type[Tagger] | type[Translator]]
-    kinds = {"classify": Classifier, "tag": Tagger, "translate": Translator}
-    return kinds[loaded.config.tasks[task].kind](loaded, task)
+    (found,) = (each for each in get_args(AnyPredictor) if each.kind == loaded.config.tasks[task].kind)
+    made: AnyPredictor = found(loaded, task)
+    return made
 
 
 def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite: bool) -> None:
@@ -193,8 +192,7 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
     else:
         known = (None, None) if older is None else start.known(config, older)
         source, target = learn_text(config, data.train, rows.under("vocabulary"), known)
-        labels = {name: learn_labels(task, data.seen[name]) for name, task in config.tasks.items()
-                  if task.kind != "translate"}
+        labels = {name: learn_labels(config.tasks[name], data.seen[name]) for name in config.labelled}
         labels = labels if older is None else start.grown_labels(config, older, labels)
     torch.manual_seed(config.seed)
     model = build_model(config, source, target, labels, _kept_encoder(directory, config, goes_on))
@@ -219,12 +217,13 @@ def _kept_encoder(directory: Path, config: RunConfig, goes_on: bool) -> Path | N
 
 def _fill_vectors(model: Model, source: Processor, rows: Overview) -> None:
     """Begin with pretrained vectors of the source's words, where the encoder's settings name some."""
-    embedding = getattr(model.encoder, "embedding", None)
-    if isinstance(embedding, Embedding) and embedding.config.vectors is not None:
-        words, first = source.entries[len(SPECIALS):], len(SPECIALS)
-        found = read_vectors(embedding.config.vectors.path, words, embedding.config.width)
-        embedding.fill(found.ids + first, found.rows)
-        rows.row("vectors", found.report)
+    for encoder in (model.encoder, *model.privates.values()):
+        embedding = getattr(encoder, "embedding", None)
+        if isinstance(embedding, Embedding) and embedding.config.vectors is not None:
+            words, first = source.entries[len(SPECIALS):], len(SPECIALS)
+            found = read_vectors(embedding.config.vectors.path, words, embedding.config.width)
+            embedding.fill(found.ids + first, found.rows)
+            rows.row("vectors", found.report)
 
 
 def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) -> None:
@@ -325,7 +324,9 @@ class _Training:
             chosen = choose(len(self.data.dev[name]), self.config.training.show_examples, self.config.seed)
             examples += show(name if several else "", task, [self.data.dev[name][index] for index in chosen],
                              [result.predictions[index] for index in chosen])
-        return Score(sum(values) / len(values), self.scores, ", ".join(named), tuple(examples))
+        weights = [task.dev_weight for task in self.config.tasks.values()]
+        mean = sum(map(float.__mul__, values, weights)) / sum(weights)
+        return Score(mean, self.scores, ", ".join(named), tuple(examples))
 
     def _save(self, state: State, kept: Mapping[str, dict[str, Tensor]]) -> None:
         if not self.ranks.first:

@@ -32,6 +32,8 @@ def _rows(task: TaskConfig, example: Any, found: Any) -> list[tuple[str, str]]:
     """What was given, what should come out, what did; in one row where the text itself is not what comes out."""
     if task.kind == "translate":
         return [("source", example.source), ("reference", example.target), ("output", found.text)]
+    if task.kind == "language_model":
+        return [("read", f"perplexity {found.perplexity:,.1f}: {example.text}")]
     if task.kind == "classify":
         best = f"{found.label} {found.probability:.2f}"
         if found.label == example.label:

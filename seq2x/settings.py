@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,27 +13,61 @@ from torch import nn
 from seq2x.config import Config
 from seq2x.data.batching import MixingConfig
 from seq2x.data.coding import Limit
-from seq2x.data.readers import PairFormat, TaggedFormat, TextFormat
-from seq2x.encoders import Encoder, EncoderConfig, PretrainedEncoderConfig
+from seq2x.data.readers import PairFormat, PlainFormat, TaggedFormat, TextFormat
+from seq2x.encoders import Encoder, EncoderConfig, PretrainedEncoderConfig, PrivateEncoderConfig
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.encoders.transformer import TransformerEncoderConfig
 from seq2x.errors import ConfigError
-from seq2x.heads import ClassifyHeadConfig, Outputs, SearchConfig, TagHeadConfig, TranslateHeadConfig
+from seq2x.heads import (
+    AuxiliaryConfig,
+    ClassifyHeadConfig,
+    LanguageModelHeadConfig,
+    Outputs,
+    SearchConfig,
+    TagHeadConfig,
+    TranslateHeadConfig,
+)
 from seq2x.heads.base import Head
-from seq2x.model import Model
+from seq2x.model import Model, Own
 from seq2x.text import Pretrained, PretrainedTextConfig, Processor, SubwordsConfig, TextConfig, Vocabulary, WordsConfig
 from seq2x.training.optimisers import AdamConfig, OptimiserConfig
 from seq2x.training.progress import FitConfig
 from seq2x.training.schedules import CosineConfig, ScheduleConfig
 
 HOLD_OUT = Field(0.1, gt=0, description="where there is no dev: this share (0.1) or number (1000) of train is held out")
-WEIGHT = Field(1.0, gt=0, description="how often its examples come in an epoch")
 
 Files = str | tuple[str, ...]
 """A file, a pattern that matches several (``train.*.gz``), or a list of those."""
 
 
-class ClassifyTask(Config):
+class AnyTask(Config):
+    """What every task has."""
+
+    weight: float = Field(1.0, gt=0, description="how often its examples come in an epoch")
+    loss_weight: float = Field(1.0, gt=0, description="factor on its loss, the mean over the units of an update")
+    dev_weight: float = Field(1.0, ge=0, description="of its dev score in the mean that chooses the best weights")
+
+
+class SharingTask(AnyTask):
+    """What a task may have of its own beside the shared encoder."""
+
+    auxiliary: AuxiliaryConfig | None = Field(None, description="a language model on its own sentences")
+    private: PrivateEncoderConfig | None = Field(
+        None, description="an encoder of its own: its top states, beside those of the shared one, are what the head "
+                          "reads (Liu et al. 2017)")
+    orthogonality: float = Field(
+        0.0, ge=0, description="weight of ||S' P||_F^2, the mean over sentences: shared and private states should not "
+                               "hold the same (Liu et al. 2017: 0.05)")
+
+    @model_validator(mode="after")
+    def _orthogonal_to_something(self) -> SharingTask:
+        if self.orthogonality and self.private is None:
+            raise ValueError(f"orthogonality = {self.orthogonality:g} needs a private encoder; expected the table "
+                             "'private', such as { kind = 'recurrent' }")
+        return self
+
+
+class ClassifyTask(SharingTask):
     """One label a text."""
 
     kind: Literal["classify"] = "classify"
@@ -42,12 +76,11 @@ class ClassifyTask(Config):
     hold_out: int | float = HOLD_OUT
     data: TextFormat = TextFormat()
     limit: Limit = Limit()
-    weight: float = WEIGHT
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
     head: ClassifyHeadConfig = ClassifyHeadConfig()
 
 
-class TagTask(Config):
+class TagTask(SharingTask):
     """One tag a word."""
 
     kind: Literal["tag"] = "tag"
@@ -59,7 +92,6 @@ class TagTask(Config):
         None, description="what the model learns; left out: IOBES for spans (read in any scheme), none for plain tags"
     )
     limit: Limit = Limit()
-    weight: float = WEIGHT
     head: TagHeadConfig = TagHeadConfig()
 
     @property
@@ -79,7 +111,7 @@ class TagTask(Config):
         return self
 
 
-class TranslateTask(Config):
+class TranslateTask(SharingTask):
     """A sentence out for a sentence in."""
 
     kind: Literal["translate"] = "translate"
@@ -90,7 +122,6 @@ class TranslateTask(Config):
     hold_out: int | float = HOLD_OUT
     data: PairFormat = PairFormat()
     limit: Limit = Limit()
-    weight: float = WEIGHT
     metric: Literal["bleu", "chrf"] = "bleu"
     search: SearchConfig = SearchConfig()
     dev_beam_size: int = Field(1, ge=1, description="beam of the evaluations during training; 1 is the fastest")
@@ -102,6 +133,18 @@ class TranslateTask(Config):
             if self.data.format == "lines" and isinstance(files, str):
                 raise ValueError(f"{key} is one file, {files!r}; data.format = 'lines' needs two: [source, target]")
         return self
+
+
+class LanguageModelTask(AnyTask):
+    """The neighbours of each token of raw text. Its dev score is 100 / perplexity: the greater, the better."""
+
+    kind: Literal["language_model"] = "language_model"
+    train: Files = Field(description="file of texts, one a line; a pattern (train.*.gz) or a list is read as one")
+    dev: str | None = Field(None, description="file to choose the best model by")
+    hold_out: int | float = HOLD_OUT
+    data: PlainFormat = PlainFormat()
+    limit: Limit = Limit()
+    head: LanguageModelHeadConfig = LanguageModelHeadConfig()
 
 
 _NO_HEADS = nn.ModuleDict()
@@ -122,7 +165,9 @@ class CorpusConfig(Config):
         0, ge=0, description="processes that tokenise ahead (the cache, BPE-dropout); 0 = none beside training")
 
 
-TaskConfig = Annotated[ClassifyTask | TagTask | TranslateTask, Field(discriminator="kind")]
+TaskConfig = Annotated[
+    ClassifyTask | TagTask | TranslateTask | LanguageModelTask, Field(discriminator="kind")
+]
 
 
 class StartConfig(Config):
@@ -180,6 +225,13 @@ class RunConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _some_score_decides(self) -> RunConfig:
+        if not any(task.dev_weight for task in self.tasks.values()):
+            raise ValueError("dev_weight is 0 in every task; expected a greater one in some, whose dev score chooses "
+                             "the best weights")
+        return self
+
+    @model_validator(mode="after")
     def _a_target_has_a_task(self) -> RunConfig:
         if self.target_text is not None and not any(task.kind == "translate" for task in self.tasks.values()):
             kinds = ", ".join(f"{name} ({task.kind})" for name, task in self.tasks.items())
@@ -197,13 +249,12 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _positions_suffice(self) -> RunConfig:
-        if isinstance(self.encoder, TransformerEncoderConfig) and self.encoder.positions == "learned":
-            for name, task in self.tasks.items():
-                if task.limit.max_tokens > self.encoder.max_length:
-                    raise ValueError(
-                        f"encoder.max_length = {self.encoder.max_length} learned positions are fewer than "
-                        f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens}"
-                    )
+        for where, encoder, names in self._encoders():
+            if isinstance(encoder, TransformerEncoderConfig) and encoder.positions == "learned":
+                for name in names:
+                    if (most := self.tasks[name].limit.max_tokens) > encoder.max_length:
+                        raise ValueError(f"{where}.max_length = {encoder.max_length} learned positions are fewer than "
+                                         f"tasks.{name}.limit.max_tokens = {most}")
         return self
 
     @model_validator(mode="before")
@@ -238,13 +289,26 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _the_text_gives_what_embeddings_need(self) -> RunConfig:
-        embedding = getattr(self.encoder, "embedding", None)
-        if getattr(embedding, "vectors", None) is not None and self.text.kind == "subwords":
-            raise ValueError("encoder.embedding.vectors are of words; text.kind = 'subwords' learns its own pieces, "
-                             "expected text.kind = 'words' (or 'characters')")
-        if getattr(embedding, "shape_width", 0) and not (isinstance(self.text, WordsConfig) and self.text.shapes):
-            raise ValueError("encoder.embedding.shape_width needs text.kind = 'words' and text.shapes = true")
+        for where, encoder, _ in self._encoders():
+            embedding = getattr(encoder, "embedding", None)
+            if getattr(embedding, "vectors", None) is not None and self.text.kind == "subwords":
+                raise ValueError(f"{where}.embedding.vectors are of words; text.kind = 'subwords' learns its own "
+                                 "pieces, expected text.kind = 'words' (or 'characters')")
+            if getattr(embedding, "shape_width", 0) and not (isinstance(self.text, WordsConfig) and self.text.shapes):
+                raise ValueError(f"{where}.embedding.shape_width needs text.kind = 'words' and text.shapes = true")
         return self
+
+    def _encoders(self) -> Iterator[tuple[str, EncoderConfig, list[str]]]:
+        """Every encoder: where it stands in the settings, what it is, and the tasks that it reads for."""
+        yield "encoder", self.encoder, list(self.tasks)
+        for name, task in self.tasks.items():
+            if isinstance(task, SharingTask) and task.private is not None:
+                yield f"tasks.{name}.private", task.private, [name]
+
+    @property
+    def labelled(self) -> list[str]:
+        """The tasks that have a file of labels, or of tags."""
+        return [name for name, task in self.tasks.items() if task.kind in ("classify", "tag")]
 
     @property
     def joint(self) -> bool:
@@ -265,7 +329,9 @@ def build_model(
     except ValueError as error:
         raise ConfigError(f"encoder: {error}") from None
     heads: dict[str, Head] = {}
+    own: dict[str, Own] = {}
     for name, task in config.tasks.items():
+        own[name] = _build_own(name, task, encoder, source)
         if not -len(encoder.dims) <= task.head.layer < len(encoder.dims):
             raise ConfigError(f"tasks.{name}.head.layer: found {task.head.layer}; the encoder has the layers "
                               f"0 (embeddings) to {len(encoder.dims) - 1}, or -1 for the last")
@@ -275,12 +341,44 @@ def build_model(
                 outputs = Outputs(target.size, source=encoder.table if config.joint else None)
             elif task.kind == "tag":
                 outputs = Outputs(len(labels[name]), labels[name].entries, task.model_scheme)
+            elif task.kind == "language_model":
+                outputs = _neighbours(encoder, source)
             else:
                 outputs = Outputs(len(labels[name]))
-            heads[name] = task.head.build(encoder.dims, encoder.summary_width, outputs)
+            dims, summary = encoder.dims, encoder.summary_width
+            if (private := own[name].private) is not None:
+                dims = tuple(width + private.dims[-1] for width in dims)
+                summary += private.summary_width
+            heads[name] = task.head.build(dims, summary, outputs)
         except ValueError as error:
             raise ConfigError(f"tasks.{name}.head: {error}") from None
-    return Model(encoder, heads)
+    return Model(encoder, heads, own)
+
+
+def _build_own(name: str, task: TaskConfig, encoder: Encoder, source: Processor) -> Own:
+    """Make what a task has beside the shared encoder and its head."""
+    own = Own(task.loss_weight)
+    if not isinstance(task, SharingTask):
+        return own
+    part = "auxiliary"
+    try:
+        if (settings := task.auxiliary) is not None:
+            if not -len(encoder.dims) <= settings.layer < len(encoder.dims):
+                raise ValueError(f"found layer = {settings.layer}; the encoder has 0 to {len(encoder.dims) - 1}")
+            head = settings.build(encoder.dims, encoder.summary_width, _neighbours(encoder, source))
+            own = own._replace(auxiliary=head, auxiliary_weight=settings.weight)
+        part = "private"
+        if task.private is not None:
+            private = task.private.build(source.size, source.character_size)
+            own = own._replace(private=private, orthogonality=task.orthogonality)
+    except ValueError as error:
+        raise ConfigError(f"tasks.{name}.{part}: {error}") from None
+    return own
+
+
+def _neighbours(encoder: Encoder, source: Processor) -> Outputs:
+    """What a language model chooses from, and whether the encoder leaves it anything to predict."""
+    return Outputs(source.size, direction=encoder.direction_width, causal=encoder.causal)
 
 
 def _build_encoder(config: EncoderConfig, source: Processor, pretrained: Path | None) -> Encoder:

@@ -16,9 +16,11 @@ from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.checkpoint import Loaded
 from seq2x.errors import ConfigError, RunError, nearest
+from seq2x.heads.base import Head
+from seq2x.heads.language_model import LanguageModelHead
 from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
-from seq2x.settings import RunConfig, StartConfig, TagTask
+from seq2x.settings import RunConfig, SharingTask, StartConfig, TagTask
 from seq2x.text import Processor, Vocabulary, tags
 
 SHOWN = 5
@@ -45,8 +47,10 @@ def fill_in(config: RunConfig, older: RunConfig) -> RunConfig:
             found[part] = settings_file.laid_over(base[part], found.get(part, {}))
     for name in _heads(config, older):
         if older.tasks[name].kind == config.tasks[name].kind:
-            task = found["tasks"][name]
-            task["head"] = settings_file.laid_over(base["tasks"][name]["head"], task.get("head", {}))
+            task, before = found["tasks"][name], base["tasks"][name]
+            for part in ("head", "auxiliary", "private"):
+                if part in before and (part in task or part != "auxiliary"):  # which no prediction needs
+                    task[part] = settings_file.laid_over(before[part], task.get(part, {}))
     return settings_file.parse(RunConfig, found, "start")
 
 
@@ -94,7 +98,8 @@ def take(made: Loaded, older: Loaded) -> list[str]:
     """
     assert made.config.start is not None
     heads = _heads(made.config, older.config)
-    prefixes = ("encoder.", *(f"heads.{name}." for name in heads))
+    prefixes = ("encoder.", *(f"heads.{name}." for name in heads), *(
+        f"{kind}.{name}." for name in heads for kind in ("auxiliaries", "privates") if _both(made, older, kind, name)))
     places = _places(made, older, heads)
     new = {name: value for name, value in made.model.named_parameters() if name.startswith(prefixes)}
     old = dict(older.model.named_parameters(remove_duplicate=False))  # a table that was tied there may be none here
@@ -117,7 +122,8 @@ def take(made: Loaded, older: Loaded) -> list[str]:
 def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path:
     """Write the run ``run`` into the new directory ``out`` with some of its tasks alone (all, if none are named).
 
-    What a resume needs is left behind; what the tasks predict is the same to the bit. Returns ``out``. RunError for a
+    What only training needs is left behind (a resume's state, auxiliary language models); what the tasks predict is
+    the same to the bit. Returns ``out``. RunError for a
     task that the run has not, or where ``out`` holds something.
     """
     loaded, directory = checkpoint.load(run), Path(out)
@@ -127,11 +133,13 @@ def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path
             raise RunError(f"{run}: has no task {name!r}{nearest(name, loaded.config.tasks)}")
     if not checkpoint.is_empty(directory):
         raise RunError(f"{directory}: exists already; choose another --out")
-    kept = {name: task for name, task in loaded.config.tasks.items() if name in names}
+    kept = {name: task.model_copy(update={"auxiliary": None}) if isinstance(task, SharingTask) else task
+            for name, task in loaded.config.tasks.items() if name in names}
     translates = any(task.kind == "translate" for task in kept.values())
     config = loaded.config.model_copy(update={
         "tasks": kept, "start": None, "target_text": loaded.config.target_text if translates else None})
-    model = Model(loaded.model.encoder, {name: loaded.model.head(name) for name in kept})
+    model = Model(loaded.model.encoder, {name: loaded.model.head(name) for name in kept},
+                  {name: loaded.model.own(name)._replace(auxiliary=None) for name in kept})
     labels = {name: entries for name, entries in loaded.labels.items() if name in kept}
     with checkpoint.locked(directory):
         small = Loaded(config, model, loaded.source, loaded.target if translates else None, labels)
@@ -211,10 +219,27 @@ def _entries(loaded: Loaded, heads: Sequence[str]) -> Iterator[tuple[str, Sequen
     if loaded.source.character_entries is not None:
         yield "characters", loaded.source.character_entries
     for name in heads:
+        for what, head in _language_models(loaded.model, name):
+            yield what, loaded.source.entries[: head.size]
         if name in loaded.labels:
             yield f"labels of {name}", loaded.labels[name].entries
+        elif isinstance(loaded.model.head(name), LanguageModelHead):
+            continue
         elif loaded.target is not None:
             yield f"target tokens of {name}", loaded.target.entries
+
+
+def _language_models(model: Model, name: str) -> Iterator[tuple[str, LanguageModelHead]]:
+    """The language models of a task, by what their outputs are called."""
+    if isinstance(head := model.head(name), LanguageModelHead):
+        yield f"tokens predicted by {name}", head
+    if (auxiliary := model.own(name).auxiliary) is not None:
+        yield f"tokens predicted beside {name}", auxiliary
+
+
+def _both(made: Loaded, older: Loaded, kind: str, name: str) -> bool:
+    """Whether a task has an auxiliary language model, or a private encoder, on both sides."""
+    return all(name in getattr(loaded.model, kind) for loaded in (made, older))
 
 
 def _vocabularies(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[str, _Shared]:
@@ -226,16 +251,19 @@ def _places(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[int, tupl
     """Of each parameter (its id) with a part for each entry of a vocabulary: along which axes, and of which entries."""
     shared = _vocabularies(made, older, heads)
     places: dict[int, tuple[tuple[int, ...], _Shared]] = {}
-    for module in made.model.encoder.modules():
+    for module in (*made.model.encoder.modules(), *made.model.privates.modules()):
         if isinstance(module, Embedding):
             for table in filter(None, (module.table, module.static)):
                 places[id(table.weight)] = ((0,), shared["tokens"])
             if module.spelling is not None:
                 places[id(module.spelling.table.weight)] = ((0,), shared["characters"])
     for name in heads:
-        own = shared.get(f"labels of {name}") or shared[f"target tokens of {name}"]
-        for parameter, axes in made.model.head(name).per_output():
-            places.setdefault(id(parameter), (axes, own))  # one that is tied to the source's table is placed already
+        placed: list[tuple[str, Head]] = [*_language_models(made.model, name)]
+        if not isinstance(made.model.head(name), LanguageModelHead):
+            placed.append((f"{'labels' if name in made.labels else 'target tokens'} of {name}", made.model.head(name)))
+        for what, head in placed:
+            for parameter, axes in head.per_output():
+                places.setdefault(id(parameter), (axes, shared[what]))  # one tied to the source's table has its place
     return places
 
 
@@ -257,8 +285,13 @@ def _check_sizes(
     assert made.config.start is not None
     differ = list(_differences(older.config.encoder, made.config.encoder, "encoder").values())
     for name in _heads(made.config, older.config):
-        differ += _differences(older.config.tasks[name].head, made.config.tasks[name].head,
-                               f"tasks.{name}.head").values()
+        for part in ("head", "auxiliary", "private"):
+            before, now = (getattr(each.config.tasks[name], part, None) for each in (older, made))
+            if (before is None) != (now is None) and part == "private":
+                differ.append(f"tasks.{name}.private {'none' if before is None else before.kind} there, "
+                              f"{'none' if now is None else now.kind} here")
+            elif before is not None and now is not None:
+                differ += _differences(before, now, f"tasks.{name}.{part}").values()
     what = f"settings that differ: {'; '.join(differ[:SHOWN])}; " if differ else ""
     raise ConfigError(f"start: the weights of {made.config.start.run} do not fit: {what}{problems[0]}"
                       f"{f', and {len(problems) - 1} more' if len(problems) > 1 else ''}")
@@ -276,7 +309,10 @@ def _put(whole: Tensor, axes: Sequence[int], ids: Tensor, block: Tensor) -> None
 def _report(made: Loaded, older: Loaded, heads: Sequence[str], taken: int) -> list[str]:
     assert made.config.start is not None
     total = sum(parameter.numel() for parameter in made.model.parameters())
-    parts = ["the encoder", *(f"the head {name}" for name in heads)]
+    parts = ["the encoder", *(f"the head {name}" for name in heads),
+             *(f"the {what} of {name}" for kind, what in (("privates", "private encoder"),
+                                                          ("auxiliaries", "auxiliary language model"))
+               for name in heads if _both(made, older, kind, name))]
     lines = [f"from {made.config.start.run}: {' and '.join(parts)}, {taken:,} of {total:,} parameters"]
     for name, shared in _vocabularies(made, older, heads).items():
         beyond = _some('new', shared.added) + _some('left', shared.left)

@@ -108,7 +108,8 @@ def _next(config: RunConfig, out: Path) -> list[tuple[str, str]]:
     for name, task in config.tasks.items():
         chosen = f" --task {name}" if several else ""
         commands.append(f"seq2x evaluate {run} {shlex.join(_test_files(task))}{chosen}")
-        commands.append(f"seq2x {task.kind} {run}{chosen} -i in.txt -o {_OUTPUTS[task.kind]}")
+        if task.kind in _OUTPUTS:
+            commands.append(f"seq2x {task.kind} {run}{chosen} -i in.txt -o {_OUTPUTS[task.kind]}")
     return [("next", command) for command in commands]
 
 
@@ -124,7 +125,8 @@ def _test_files(task: TaskConfig) -> list[str]:
 
 
 def _unit(config: RunConfig) -> str:
-    units = {{"tag": "words", "classify": "texts", "translate": "tokens"}[task.kind] for task in config.tasks.values()}
+    names = {"tag": "words", "classify": "texts", "translate": "tokens", "language_model": "tokens"}
+    units = {names[task.kind] for task in config.tasks.values()}
     return units.pop() if len(units) == 1 else "units"
 
 

@@ -38,7 +38,7 @@ SECONDS = 60
 """Between two lines of the log on a cache that is being made."""
 FIELDS: Mapping[str, tuple[type[Any], tuple[str, str]]] = {
     "classify": (Text, ("text", "label")), "tag": (Tagged, ("words", "tags")),
-    "translate": (Pair, ("source", "target")),
+    "translate": (Pair, ("source", "target")), "language_model": (Text, ("text", "label")),
 }
 
 

@@ -41,13 +41,14 @@ class Coded(NamedTuple):
     """What was encoded: the source, of a pair also the target."""
     encodings: tuple[Encoding, ...]
     labels: Sequence[int] | None
-    """One of a text, one a word of a sentence (or see TaggedCoder); a pair has none."""
+    """One of a text, one a word of a sentence (or see TaggedCoder); neither a pair nor a text to be learnt by itself has
+    any."""
 
 
 class Coder(Generic[E]):
     """Examples of one task to numbers."""
 
-    kind: ClassVar[Literal["classify", "tag", "translate"]]
+    kind: ClassVar[Literal["classify", "tag", "translate", "language_model"]]
 
     def __init__(self, sides: Sequence[Side], gate: Gate) -> None:
         self.sides, self.gate = sides, gate
@@ -75,6 +76,23 @@ class TextCoder(Coder[Text]):
             raise _missing("label", example.where)
         return Coded(example.where, (example.text,), (_cut(encoding, self.gate.most),),
                      _ids((example.label,), self._labels, "label", example.where))
+
+
+class PlainCoder(Coder[Text]):
+    """Texts alone."""
+
+    kind = "language_model"
+
+    def __init__(self, processor: Processor, seed: int, limit: Limit | None) -> None:
+        gate = Gate(limit)
+        super().__init__([Side(processor, seed, gate.most)], gate)
+
+    def code(self, example: Text) -> Coded | None:
+        """See :class:`Coder`."""
+        encoding = self.sides[0].encode(example.text)
+        if not self.gate.keeps(example.where, len(encoding.ids)):
+            return None
+        return Coded(example.where, (example.text,), (_cut(encoding, self.gate.most),), None)
 
 
 class TaggedCoder(Coder[Tagged]):
@@ -216,7 +234,7 @@ def code(coder: Coder[E], examples: Iterable[E]) -> Store:
         if coded.labels is not None:
             labels.add(coded.labels)
     lengths = [max(each) for each in zip(*(side.lengths for side in sides), strict=True)]
-    return Store(sides, None if coder.kind == "translate" else labels, inputs, lengths, where)
+    return Store(sides, labels if coder.kind in ("classify", "tag") else None, inputs, lengths, where)
 
 
 class Gate:

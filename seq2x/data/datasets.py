@@ -59,8 +59,8 @@ class Dataset(Protocol):
 class CodedDataset:
     """Any examples, once they are coded. See :class:`Dataset`.
 
-    Target: [B] ids of labels, [B, W] ids of tags or [B, W, K] bool, the tags that each word may have, or the Tokens of
-    translations, from BOS to EOS.
+    Target: [B] ids of labels, [B, W] ids of tags or [B, W, K] bool, the tags that each word may have, the Tokens of
+    translations, from BOS to EOS, or of texts without labels these themselves.
     """
 
     def __init__(self, coder: Coder[Any], store: Store, report: str = "") -> None:
@@ -100,15 +100,15 @@ class CodedDataset:
         if self._is_tagged:
             encodings, at = sides[0]
             spans = torch.from_numpy(encodings.spans.padded(at)[0]).view(len(rows), -1, 2)
+        source = _tokens(*sides[0])
         if self._store.labels is None:
-            target = _tokens(*sides[1])
+            target = _tokens(*sides[1]) if len(sides) > 1 else source
         elif self._choices is not None:
             assert spans is not None
             target = _some_of([self._store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
         else:
             labels = torch.from_numpy(self._store.labels.padded(rows)[0])
             target = labels if self._is_tagged else labels[:, 0]
-        source = _tokens(*sides[0])
         self._store.used(len(rows))
         return Batch(source, spans, target)
 

@@ -70,6 +70,12 @@ class PairFormat(Config):
         default=False, description="leave out, and count, pairs with an empty side; false: they are errors")
 
 
+class PlainFormat(Config):
+    """How a file holds texts without labels."""
+
+    format: Literal["lines"] = Field(default="lines", description="one text a line; blank lines part them only")
+
+
 def read_texts(path: str | Path, format: TextFormat | None = None) -> Examples[Text]:
     """Return the labelled texts of a TSV (label TAB text), a CSV with header, or JSON lines."""
     return Examples(stream_texts(path, format))
@@ -78,6 +84,13 @@ def read_texts(path: str | Path, format: TextFormat | None = None) -> Examples[T
 def stream_texts(path: str | Path, format: TextFormat | None = None) -> Iterator[Text]:
     """Yield what :func:`read_texts` returns, in constant memory."""
     return _some(_texts(path, format or TextFormat()), path, "texts")
+
+
+def stream_plain(path: str | Path) -> Iterator[Text]:
+    """Yield the lines of a file as texts without labels, the blank ones left out, in constant memory."""
+    name = str(path)
+    found = (Text(text, None, (name, line)) for line, text in enumerate(lines(path), start=1) if text.strip())
+    return _some(found, path, "texts")
 
 
 def _texts(path: str | Path, format: TextFormat) -> Iterator[Text]:

@@ -16,8 +16,12 @@ EncoderConfig = Annotated[
     RecurrentEncoderConfig | ConvolutionEncoderConfig | TransformerEncoderConfig | PretrainedEncoderConfig,
     Field(discriminator="kind"),
 ]
+PrivateEncoderConfig = Annotated[
+    RecurrentEncoderConfig | ConvolutionEncoderConfig | TransformerEncoderConfig, Field(discriminator="kind")
+]
+"""Those that a task may have of its own: each is small, and learns all of what it knows."""
 
 __all__ = [
-    "ConvolutionEncoderConfig", "Encoder", "EncoderConfig", "PretrainedEncoderConfig", "RecurrentEncoderConfig",
-    "TransformerEncoderConfig",
+    "ConvolutionEncoderConfig", "Encoder", "EncoderConfig", "PretrainedEncoderConfig", "PrivateEncoderConfig",
+    "RecurrentEncoderConfig", "TransformerEncoderConfig",
 ]

@@ -21,6 +21,8 @@ class Encoder(nn.Module):
     """The embedding table, for heads that tie their weights to it."""
     causal: bool = False
     """True where a state has seen no token to its right."""
+    direction_width: int = 0
+    """Width of each of ``Encoded.directions``; 0 = there are none."""
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Encoded:

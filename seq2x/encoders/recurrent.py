@@ -36,6 +36,7 @@ class RecurrentEncoder(Encoder):
         self.dims = (self.embedding.width, *[self.stack.width] * config.layers)
         self.summary_width = self.stack.width
         self.causal = not config.bidirectional
+        self.direction_width = self.stack.width // 2 if config.bidirectional else 0
 
     @property
     def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference

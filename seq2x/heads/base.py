@@ -21,6 +21,10 @@ class Outputs(NamedTuple):
     """Their scheme: decides which tag may follow which."""
     source: nn.Embedding | None = None
     """The encoder's embedding table, for three-way tied weights."""
+    direction: int = 0
+    """Width of each of the encoder's two directions; 0 = it has none."""
+    causal: bool = False
+    """Whether the encoder's states see nothing to the right."""
 
 
 class Head(nn.Module):

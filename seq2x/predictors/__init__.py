@@ -1,14 +1,15 @@
-"""A trained run at work: text in, tags, labels or translations out. The only room that a user of a model needs."""
+"""A trained run at work: text in; tags, labels, translations, probabilities out. All that a user of a model needs."""
 
 from __future__ import annotations
 
 from seq2x.predictors.classifier import Classified, Classifier
 from seq2x.predictors.constraints import Constraints, Gazetteer
+from seq2x.predictors.language_model import LanguageModel, Scored
 from seq2x.predictors.tagged import Reading, Tagged, TextSpan
 from seq2x.predictors.tagger import Tagger
 from seq2x.predictors.translator import Alternative, Translation, Translator
 
 __all__ = [
-    "Alternative", "Classified", "Classifier", "Constraints", "Gazetteer", "Reading", "Tagged", "Tagger", "TextSpan",
-    "Translation", "Translator",
+    "Alternative", "Classified", "Classifier", "Constraints", "Gazetteer", "LanguageModel", "Reading", "Scored",
+    "Tagged", "Tagger", "TextSpan", "Translation", "Translator",
 ]

@@ -46,7 +46,7 @@ WINDOW = 2048
 class Predictor:
     """Base of every predictor: one task of a run."""
 
-    kind: ClassVar[Literal["classify", "tag", "translate"]]
+    kind: ClassVar[Literal["classify", "tag", "translate", "language_model"]]
 
     def __init__(self, loaded: Loaded, task: str | None = None) -> None:
         """``task`` is its name in the run; None = the only one of this kind. RunError names the tasks there are."""

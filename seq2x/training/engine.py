@@ -55,10 +55,7 @@ class Engine:
         The gradient is the sum over tasks of the mean over all units that the update has of the task, in all processes.
         """
         taken = self._take(batches)
-        tasks = list(dict.fromkeys(item.task for item in taken))
-        own = [sum(self.model.head(item.task).count(item.batch) * int(item.weight) for item in taken
-                   if item.task == task) for task in tasks]
-        counts = dict(zip(tasks, self.ranks.total(own), strict=True))  # known before the first backward pass
+        counts = self._counts(taken)
         losses = self._gradients(taken, counts)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip or float("inf"))
         made = bool(norm.isfinite()) and all(math.isfinite(value) for value in losses.values())
@@ -68,8 +65,18 @@ class Engine:
         else:
             self._skip(taken, losses)
         self.optimiser.zero_grad(set_to_none=True)
-        averages = {key: value / counts[key.partition(" ")[0]] for key, value in losses.items()} if made else {}
-        return averages, int(sum(counts.values()))
+        averages = {key: value / _units(counts, key) for key, value in losses.items()} if made else {}
+        return averages, int(sum(value for key, value in counts.items() if " " not in key))
+
+    def _counts(self, taken: list[Item]) -> dict[str, float]:
+        """The units of each task, and of what is minimised beside it, known before the first backward pass."""
+        own: dict[str, int] = {}
+        for item in taken:
+            for name, count in self.model.counts(item.task, item.batch).items():
+                key = f"{item.task} {name}".rstrip()
+                own[key] = own.get(key, 0) + count * int(item.weight)
+        totals = self.ranks.total(list(own.values()))
+        return {key: max(1.0, total) for key, total in zip(own, totals, strict=True)}  # of nothing, the mean is 0
 
     def _take(self, batches: Iterator[Item]) -> list[Item]:
         taken: list[Item] = []
@@ -101,8 +108,12 @@ class Engine:
             for part in self._parts(item.batch):
                 with self._autocast():
                     loss = self.forward(item.task, part)
-                (loss.total * item.weight / counts[item.task]).backward()
-                for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
+                mean = loss.total / counts[item.task]
+                for other in loss.beside:
+                    mean = mean + other.weight * other.total / counts[f"{item.task} {other.name}"]
+                (mean * item.weight * self.model.own(item.task).loss_weight).backward()
+                beside = {other.name: other.total.detach() for other in loss.beside}
+                for name, value in {"loss": loss.total.detach(), **loss.parts, **beside}.items():
                     key = f"{item.task} {name}"
                     sums[key] = sums.get(key, 0.0) + value.float() * item.weight
         return {key: float(value) for key, value in sums.items()}
@@ -168,7 +179,7 @@ class Engine:
         progress = self.progress
         for key, value in losses.items():
             progress.sums[key] = progress.sums.get(key, 0.0) + value
-            progress.counts[key] = progress.counts.get(key, 0.0) + counts[key.partition(" ")[0]]
+            progress.counts[key] = progress.counts.get(key, 0.0) + _units(counts, key)
 
     def losses(self) -> dict[str, float]:
         """Averages since the last evaluation."""
@@ -266,6 +277,11 @@ class Engine:
             if parameter.requires_grad:
                 groups.setdefault(factors.get(name, 1.0), []).append(parameter)
         return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+
+
+def _units(counts: Mapping[str, float], key: str) -> float:
+    """What a sum runs over: units of its own, or those of its task."""
+    return counts.get(key) or counts[key.partition(" ")[0]]
 
 
 def _by_index(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:

@@ -65,6 +65,8 @@ HEADS: dict[str, dict[str, Any]] = {
     "translate no coverage": {"kind": "translate", "decoder": {**DECODER, "coverage": {"kind": "none"}}},
     "translate two layers, no feeding": {"kind": "translate", "tie": "none",
                                          "decoder": {**DECODER, "layers": 2, "input_feeding": False}},
+    "language_model": {"kind": "language_model", "width": 9, "dropout": 0.1},
+    "language_model of the most frequent": {"kind": "language_model", "width": 16, "vocabulary": 20},
     "translate transformer": {"kind": "translate", "decoder": TRANSFORMER},
     "translate transformer, two layers": {"kind": "translate", "tie": "none",  # and wider than what it attends to
                                           "decoder": {**TRANSFORMER, "width": 24, "layers": 2, "activation": "gelu"}},
@@ -88,7 +90,8 @@ def build(encoder: str, head: str) -> Model:
     torch.manual_seed(0)
     body = parse(EncoderConfig, ENCODERS[encoder]).build(SIZE, CHARACTERS)
     config: Any = parse(HeadConfig, HEADS[head])
-    outputs = {"classify": Outputs(CLASSES), "tag": Outputs(len(TAGS), TAGS, "BIO"), "translate": Outputs(TARGETS)}
+    outputs = {"classify": Outputs(CLASSES), "tag": Outputs(len(TAGS), TAGS, "BIO"), "translate": Outputs(TARGETS),
+               "language_model": Outputs(SIZE, direction=body.direction_width, causal=body.causal)}
     kind = HEADS[head]["kind"]
     model = Model(body, {kind: config.build(body.dims, body.summary_width, outputs[kind])})
     with torch.no_grad():
@@ -112,6 +115,8 @@ def examples(kind: str, count: int, seed: int = 0) -> list[tuple[Any, ...]]:
             target = [TAGS.index(draw.choice(["O", "B-LOC", "B-PER"])) for _ in spans]
         if kind == "translate":
             target = [2, *[draw.randrange(4, TARGETS) for _ in range(draw.randint(2, 9))], 3]
+        if kind == "language_model":
+            target = ids
         made.append((ids, characters, spans, target))
     return made
 
