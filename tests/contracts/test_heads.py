@@ -91,7 +91,8 @@ def test_the_loss_is_a_sum_with_its_count(head: str) -> None:
     assert float(whole.total) == pytest.approx(sum(float(half.total) for half in halves), rel=1e-5)
     assert int(whole.count) == sum(int(half.count) for half in halves)
     assert int(whole.count) == model.head(kind).count(batch(kind, chosen))
-    counts = {"classify": 10, "tag": sum(len(one[2]) for one in chosen)}
+    counts = {"classify": 10, "tag": sum(len(one[2]) for one in chosen),
+              "language_model": 2 * sum(len(one[0]) - 1 for one in chosen)}
     assert int(whole.count) == (counts.get(kind) or sum(len(one[3]) - 1 for one in chosen))
 
 
@@ -112,7 +113,8 @@ def test_it_tells_what_it_has_for_each_output(head: str) -> None:
     kind, config = kind_of(head), parse(HeadConfig, HEADS[head])
     more = tuple(tags.complete(["LOC", "PER", "WAY"], "BIO"))
     few, many = {"classify": (Outputs(5), Outputs(6)), "tag": (Outputs(5, more[:5], "BIO"), Outputs(7, more, "BIO")),
-                 "translate": (Outputs(30), Outputs(33))}[kind]
+                 "translate": (Outputs(30), Outputs(33)),
+                 "language_model": (Outputs(15, direction=8), Outputs(18, direction=8))}[kind]
     small, large = (config.build((16, 16), 16, outputs) for outputs in (few, many))
     told = {id(parameter): axes for parameter, axes in large.per_output()}
     for name, parameter in large.named_parameters():
