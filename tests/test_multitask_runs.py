@@ -1,4 +1,4 @@
-"""Runs whose tasks have something beside them: language models, private encoders; trained, resumed, taken, extracted."""
+"""Runs whose tasks have something beside them, language models and private encoders: trained, taken, extracted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from seq2x.corpus import read_examples
 from seq2x.errors import ConfigError, DataError
 from seq2x.run import train
 from seq2x.settings import RunConfig
+from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 AUXILIARY = {"kind": "language_model", "weight": 0.1, "width": 8}
 PRIVATE = {"kind": "recurrent", "hidden": 4, "embedding": {"width": 8}}
@@ -41,8 +42,8 @@ def whole(files: Path, **training: Any) -> RunConfig:
     """A tagger with a language model and a private encoder beside it, a classifier, and a language model of its own."""
     tag = {"auxiliary": AUXILIARY, "private": PRIVATE, "orthogonality": 0.05, "loss_weight": 2.0}
     return laid(files, "tag", "classify", encoder={"layers": 2}, training=training,
-                tasks={"tag": {**tag, "head": {"layer": 1}}, "classify": {"private": {"kind": "convolution", "maps": 4}},
-                       "lm": language(files, dev_weight=0.0)})
+                tasks={"tag": {**tag, "head": {"layer": 1}}, "lm": language(files, dev_weight=0.0),
+                       "classify": {"private": {"kind": "convolution", "maps": 4}}})
 
 
 def language(files: Path, **more: Any) -> dict[str, Any]:
@@ -69,11 +70,29 @@ def test_all_of_it_learns_and_comes_back(files: Path, capsys: pytest.CaptureFixt
 
 
 def test_each_objective_is_in_the_log_as_the_mean_of_its_own_units(files: Path) -> None:
-    trained = train(whole(files, max_steps=3, max_epochs=9, evaluate_every=3), files / "run", say=quiet)
-    counts = trained.progress.counts
-    found = {key for key in trained.progress.sums or counts}
-    assert found == set()  # taken back by the evaluation
-    config.dump(checkpoint.load(trained.directory).config)
+    seen: dict[str, float] = {}
+
+    class Watch:
+        def started(self, steps: int, limits: FitConfig) -> None:
+            pass
+
+        def updated(self, update: Update) -> None:
+            seen.update({key: value for key, value in update.latest.items() if key not in seen})
+
+        def evaluating(self, progress: Progress) -> None:
+            pass
+
+        def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
+            pass
+
+        def say(self, line: str) -> None:
+            raise AssertionError(line)
+
+    trained = train(whole(files, max_epochs=1), files / "run", display=Watch(), say=quiet)
+    assert {"tag loss", "tag language_model", "tag orthogonality", "classify loss", "lm loss"} <= set(seen)
+    evenly = math.log(checkpoint.load(trained.directory).source.size)  # what a fresh model gives each token
+    assert seen["tag language_model"] == pytest.approx(evenly, rel=0.2)
+    assert seen["lm loss"] == pytest.approx(evenly, rel=0.2)
 
 
 def test_stopped_and_resumed_is_never_stopped(files: Path) -> None:

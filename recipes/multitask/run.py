@@ -49,7 +49,8 @@ def one(variant: str, seed: int) -> tuple[float, float, int, int, int, float]:
     return test.value, dev, *sizes, run.progress.step, run.progress.seconds / 60
 
 
-rows = ["| variant | test F1 | dev F1 | parameters in use | in training | updates | minutes | seeds |", "|---" * 8 + "|"]
+rows = ["| variant | test F1 | dev F1 | parameters in use | in training | updates | minutes | seeds |",
+        "|---" * 8 + "|"]
 for variant in arguments.variants:
     tests, devs, used, trained, updates, minutes = zip(*(one(variant, seed) for seed in arguments.seeds), strict=True)
     scores = [f"{mean(each):.2f}{f' +- {stdev(each):.2f}' if len(each) > 1 else ''}" for each in (tests, devs)]
