@@ -8,7 +8,7 @@ of an encoder that sees nothing to the right, any layer predicts what follows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -20,7 +20,7 @@ from seq2x.config import Config
 from seq2x.heads.base import Head, Outputs
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.linear import FewOutputs
-from seq2x.nn.losses import cross_entropy
+from seq2x.nn.losses import vocabulary_loss
 
 UNK = 1
 """The id of the unknown token (see seq2x.text.vocabulary, whose strings this room does not know)."""
@@ -92,7 +92,7 @@ class LanguageModelHead(Head):
 
     def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """A row of each last layer for each token."""
-        return [(parameter, (0,)) for network in self.networks for parameter in _last(network).parameters()]
+        return [(parameter, (0,)) for network in self._networks() for parameter in network[2].parameters()]
 
     def units(self, target: Tokens) -> int:
         """Return how many tokens are predicted, both directions together."""
@@ -108,8 +108,9 @@ class LanguageModelHead(Head):
         real = target.mask[:, 1:]
         total: Tensor = encoded.summary.new_zeros(())
         for network, states, gold in self._sides(encoded, target):
-            total = total + cross_entropy(network(states[real]), gold[real])[0]
-        return Loss(total, real.sum() * self.directions, {})
+            tanh, output = network[:2], network[2]
+            total = total + vocabulary_loss(tanh(states[real]), output.weight, output.bias, gold[real])[0]
+        return Loss(total, real.sum() * self.directions)
 
     def scores(self, encoded: Encoded, target: Tokens) -> Tensor:
         """Return the log-probability of each prediction, [B, T - 1, directions], 0 at padding.
@@ -130,14 +131,17 @@ class LanguageModelHead(Head):
         return [Prediction(after[:length], before[:length])
                 for after, before, length in zip(found[0], previous, lengths, strict=True)]
 
-    def _states(self, encoded: Encoded) -> Iterator[tuple[nn.Module, Tensor]]:
+    def _networks(self) -> list[nn.Sequential]:
+        return [cast(nn.Sequential, network) for network in self.networks]
+
+    def _states(self, encoded: Encoded) -> Iterator[tuple[nn.Sequential, Tensor]]:
         """Of each direction what predicts, and the states [B, T - 1, H] that it does so from."""
         states = encoded.directions if self.directions == 2 else encoded.layers[self.layer : self.layer + 1 or None]
         assert states is not None
-        for network, each, rows in zip(self.networks, states, (slice(None, -1), slice(1, None)), strict=False):
+        for network, each, rows in zip(self._networks(), states, (slice(None, -1), slice(1, None)), strict=False):
             yield network, self.dropout(each)[:, rows]
 
-    def _sides(self, encoded: Encoded, target: Tokens) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+    def _sides(self, encoded: Encoded, target: Tokens) -> Iterator[tuple[nn.Sequential, Tensor, Tensor]]:
         """The same, and the tokens [B, T - 1] to be predicted."""
         ids = target.ids.where(target.ids < self.size, UNK)
         for (network, states), gold in zip(self._states(encoded), (ids[:, 1:], ids[:, :-1]), strict=False):
@@ -147,7 +151,3 @@ class LanguageModelHead(Head):
         rows = zip(torch.split(states.flatten(0, 1), CHUNK), torch.split(gold.flatten(), CHUNK), strict=True)
         parts = [F.log_softmax(network(part).float(), dim=-1).gather(1, ids[:, None])[:, 0] for part, ids in rows]
         return torch.cat(parts).view(gold.shape)
-
-
-def _last(network: nn.Module) -> nn.Module:
-    return list(network.children())[-1]
