@@ -135,6 +135,8 @@ def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path
         raise RunError(f"{directory}: exists already; choose another --out")
     kept = {name: task.model_copy(update={"auxiliary": None}) if isinstance(task, SharingTask) else task
             for name, task in loaded.config.tasks.items() if name in names}
+    if not any(task.dev_weight for task in kept.values()):  # another task's score chose the weights; one must count
+        kept = {name: task.model_copy(update={"dev_weight": 1.0}) for name, task in kept.items()}
     translates = any(task.kind == "translate" for task in kept.values())
     config = loaded.config.model_copy(update={
         "tasks": kept, "start": None, "target_text": loaded.config.target_text if translates else None})

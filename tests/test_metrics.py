@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -182,3 +183,11 @@ class TestReliability:
         assert (found.error, sum(one.predictions for one in found.bins)) == (0, 0)
         with pytest.raises(ValueError, match="1 confidences cannot be compared to 0 answers"):
             metrics.reliability([0.5], [])
+
+
+def test_perplexity_is_the_inverse_of_the_geometric_mean_of_probabilities() -> None:
+    log_prob = math.log(0.5) + math.log(0.125)
+    assert metrics.perplexity(log_prob, 2) == pytest.approx(4.0)
+    assert math.isfinite(metrics.perplexity(-1e9, 3))  # so that it can be written as JSON
+    with pytest.raises(DataError, match="no token beside a first one"):
+        metrics.perplexity(0.0, 0)

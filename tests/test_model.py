@@ -102,10 +102,11 @@ def test_the_language_model_beside_weighs_each_direction_as_told() -> None:
     """E + gamma (E_forward + E_backward), each a mean (Rei 2017, whose sums run over the same words)."""
     model = make("tag", auxiliary_weight=0.3).eval()
     made = batch("tag", examples("tag", 5))
-    (beside,) = model(("tag"), made).beside
     auxiliary = model.own("tag").auxiliary
     assert auxiliary is not None
-    scores = auxiliary.scores(model.encoder(made.source), made.source)
+    with torch.no_grad():
+        (beside,) = model("tag", made).beside
+        scores = auxiliary.scores(model.encoder(made.source), made.source)
     means = scores.sum((0, 1)) / made.source.mask[:, 1:].sum()
     assert float(beside.weight * beside.total / beside.count) == pytest.approx(-0.3 * float(means.sum()), rel=1e-4)
 
@@ -114,10 +115,11 @@ def test_the_penalty_is_the_squared_norm_of_a_sentences_product() -> None:
     model = make("tag", private="transformer", layer=0, orthogonality=0.05).eval()
     chosen = examples("tag", 4)
     made = batch("tag", chosen)
-    _, penalty = model("tag", made).beside
     private = model.own("tag").private
     assert private is not None
-    shared, other = model.encoder(made.source).layers[0], private(made.source).states
+    with torch.no_grad():
+        _, penalty = model("tag", made).beside
+        shared, other = model.encoder(made.source).layers[0], private(made.source).states
     wanted = sum(float((shared[row, : len(ids)].T @ other[row, : len(ids)]).pow(2).sum())
                  for row, (ids, *_) in enumerate(chosen))
     assert float(penalty.total) == pytest.approx(wanted, rel=1e-4)

@@ -108,7 +108,7 @@ class LanguageModelHead(Head):
         real = target.mask[:, 1:]
         total: Tensor = encoded.summary.new_zeros(())
         for network, states, gold in self._sides(encoded, target):
-            tanh, output = network[:2], network[2]
+            tanh, output = network[:2], cast(nn.Linear, network[2])
             total = total + vocabulary_loss(tanh(states[real]), output.weight, output.bias, gold[real])[0]
         return Loss(total, real.sum() * self.directions)
 

@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 
 from seq2x.data.annotations import Annotation, align
-from seq2x.data.examples import Examples, Pair, Tagged
-from seq2x.data.readers import PairFormat, TaggedFormat, TextFormat, read_pairs, read_tagged, read_texts
+from seq2x.data.examples import Examples, Pair, Tagged, Text
+from seq2x.data.readers import (
+    PairFormat,
+    TaggedFormat,
+    TextFormat,
+    read_pairs,
+    read_tagged,
+    read_texts,
+    stream_plain,
+)
 from seq2x.errors import ConfigError, DataError, Seq2xError
 
 BIO = TaggedFormat(scheme="BIO")
@@ -379,3 +387,13 @@ def test_pair_settings_that_do_not_fit(tmp_path: Path) -> None:
         read_pairs(path, path, PairFormat(format="tsv"))
     with pytest.raises(ConfigError, match="'lines' has no columns"):
         read_pairs(path, path, PairFormat(source_column=1))
+
+
+def test_plain_text_is_a_text_a_line_and_blank_lines_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "raw.txt"
+    path.write_text("A first one.\n\n  \nThe second,\twith a tab\n", encoding="utf-8")
+    assert list(stream_plain(path)) == [Text("A first one.", None, (str(path), 1)),
+                                        Text("The second,\twith a tab", None, (str(path), 4))]
+    path.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(DataError, match="holds no texts"):
+        list(stream_plain(path))
