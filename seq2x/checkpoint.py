@@ -29,9 +29,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from seq2x import config as settings_file
+from seq2x.build import build_model
 from seq2x.errors import RunError, nearest
 from seq2x.model import Model
-from seq2x.settings import RunConfig, build_model
+from seq2x.settings import RunConfig
 from seq2x.text import Processor, Vocabulary
 from seq2x.text.pretrained import FOLDER
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seq2x import checkpoint, start
 from seq2x import config as settings_file
+from seq2x.build import build_model
 from seq2x.card import model_card
 from seq2x.checkpoint import CACHE, CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
 from seq2x.corpus import Corpus, learn_labels, learn_text
@@ -29,7 +30,7 @@ from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
 from seq2x.overview import Overview, ends, model_size, parameters, say_data, updates, vocabulary
 from seq2x.samples import choose, show
-from seq2x.settings import RunConfig, build_model
+from seq2x.settings import RunConfig
 from seq2x.text import SPECIALS, Processor
 from seq2x.text.pretrained import FOLDER
 from seq2x.training.distributed import Ranks, choose_device, joined

@@ -20,9 +20,9 @@ LIBRARY = ROOT / "seq2x"
 
 LEAVES = {"errors", "version", "config", "batch"}
 CORE = {"encoders", "heads", "model", "search"}
-TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "checkpoint", "predictors",
-                       "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start", "run", "samples",
-                       "reports", "integrations", "api"}
+TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "build", "checkpoint",
+                       "predictors", "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start", "run",
+                       "samples", "reports", "integrations", "api"}
 
 # A room, and the rooms (or single modules) that it may import; its own modules always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -40,8 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ensemble": {"batch", "config", "errors", "encoders", "heads", "search", "model"},
     "metrics": {"config", "errors", "text"},
     "training": {"batch", "config", "errors", "model"},
-    "settings": LEAVES | {"text", "data", "encoders", "heads", "model", "training"},
-    "checkpoint": LEAVES | {"text", "model", "settings"},
+    "settings": LEAVES | {"text", "data", "encoders", "heads", "training"},
+    "build": LEAVES | {"text", "encoders", "heads", "model", "settings"},
+    "checkpoint": LEAVES | {"text", "model", "settings", "build"},
     "predictors": LEAVES | {"text", "data", "heads", "search", "model", "ensemble", "settings", "checkpoint"},
     "evaluation": LEAVES | {"text", "data", "heads", "search", "settings", "metrics", "predictors"},
     "mistakes": {"text.tags"},

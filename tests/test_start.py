@@ -14,13 +14,14 @@ from tiny_data import quiet, settings, write_files, write_split
 from tiny_runs import LINES, task, write_run
 
 from seq2x import Classifier, Tagger, Translator, checkpoint, config, extract, start
+from seq2x.build import build_model
 from seq2x.checkpoint import Loaded
 from seq2x.cli import main
 from seq2x.encoders import EncoderConfig
 from seq2x.errors import ConfigError, RunError
 from seq2x.nn.embeddings import Embedding
 from seq2x.run import train
-from seq2x.settings import RunConfig, build_model
+from seq2x.settings import RunConfig
 from seq2x.text import Vocabulary, tags
 from seq2x.text.tags import Scheme
 

@@ -11,7 +11,8 @@ from tiny_bert import tiny_bert
 
 from seq2x import checkpoint
 from seq2x import config as settings_file
-from seq2x.settings import RunConfig, build_model
+from seq2x.build import build_model
+from seq2x.settings import RunConfig
 from seq2x.text import Vocabulary, tags
 
 LINES = [

@@ -41,8 +41,8 @@ class Coded(NamedTuple):
     """What was encoded: the source, of a pair also the target."""
     encodings: tuple[Encoding, ...]
     labels: Sequence[int] | None
-    """One of a text, one a word of a sentence (or see TaggedCoder); neither a pair nor a text to be learnt by itself has
-    any."""
+    """One of a text, one a word of a sentence (or see TaggedCoder); a pair and a text to be learnt by itself
+    have none."""
 
 
 class Coder(Generic[E]):

@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 from _train import Clock, Enough
 
+from seq2x.build import build_model
 from seq2x.checkpoint import load_text, read_config
 from seq2x.config import read
 from seq2x.run import train
-from seq2x.settings import RunConfig, build_model
+from seq2x.settings import RunConfig
 from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 
