@@ -82,7 +82,7 @@ TRAININGS = {"transformer": "transformer", "recurrent": "recurrent coverage"}
 def training(settings: str, precision: str) -> Duel:
     """Ours in one precision and the peer in its only one on a processor, float32."""
     name = f"{TRAININGS[settings]} {precision}"
-    memory = "memory" if name == "transformer fp32" else f"{name} memory"
+    memory = "memory" if name == "transformer bf16" else f"{name} memory"
     return Duel(
         ("train_ours.py", f"{settings}.toml", "DATA", "WORK", precision),
         ("train_opennmt.py", f"{settings}.yaml", "WORK"),

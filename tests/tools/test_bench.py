@@ -185,8 +185,8 @@ def test_cases_have_their_published_names() -> None:
     assert cases == {
         "crf": [f"{what} {size} {way}" for way in ("fast", "torch")
                 for size in ("[32,40,17]", "[64,100,25]", "[16,512,9]") for what in ("loss", "viterbi")],
-        "train": ["transformer fp32 vs opennmt-py", "memory vs opennmt-py",
-                  "transformer bf16 vs opennmt-py", "transformer bf16 memory vs opennmt-py",
+        "train": ["transformer fp32 vs opennmt-py", "transformer fp32 memory vs opennmt-py",
+                  "transformer bf16 vs opennmt-py", "memory vs opennmt-py",
                   "recurrent coverage fp32 vs opennmt-py", "recurrent coverage fp32 memory vs opennmt-py",
                   "recurrent coverage bf16 vs opennmt-py", "recurrent coverage bf16 memory vs opennmt-py"],
         "data": ["cache to tensors", *(f"{what}, {workers}" for what in ("tokenise", "BPE-dropout")
