@@ -25,9 +25,9 @@ def details(task: TaskConfig, examples: Sequence[Any], predictions: Sequence[Any
     """Return what an evaluation does not say by itself: the scores of each label, what was taken for what, and how
     far the confidences of a tagger can be believed.
 
-    Nothing for translations. The scores of spans are among the scores already.
+    Nothing where there are no labels. The scores of spans are among the scores already.
     """
-    if task.kind == "translate":
+    if task.kind in ("translate", "language_model"):
         return {}
     if task.kind == "tag":
         compared = _compared(task, examples, predictions)

@@ -33,7 +33,6 @@ def own(data: Path, world: Path) -> Path:
 def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None:
     """Press Ctrl-C in that update."""
     before = ConsoleDisplay.updated
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever an earlier test of this process has left
 
     def updated(self: ConsoleDisplay, update: Update) -> None:
         before(self, update)
