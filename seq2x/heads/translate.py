@@ -13,24 +13,13 @@ from seq2x.batch import PAD, Encoded, Loss, Rows, Tokens
 from seq2x.config import Config
 from seq2x.heads.base import Head, Outputs
 from seq2x.heads.decoder import Decoder
+from seq2x.heads.outputs import SearchConfig, find
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
 from seq2x.nn.losses import vocabulary_loss
-from seq2x.search import Filter, Hypothesis, LengthNorm, Normaliser, beam_search
-
-UNK, BOS, EOS = 1, 2, 3
-"""Ids that every target vocabulary has (see seq2x.text.vocabulary, whose strings this room does not know)."""
+from seq2x.search import Hypothesis
 
 DecoderConfig = Annotated[RecurrentDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]
-
-
-class SearchConfig(Config):
-    """How outputs are found."""
-
-    beam_size: int = Field(5, ge=1)
-    length_norm: LengthNorm = Field("gnmt", description="gnmt: ((5+|Y|)/6)^a (Wu et al. 2016); average: |Y|^a; none")
-    length_penalty: float = Field(1.0, ge=0, description="the exponent a")
-    max_length_ratio: float = Field(2.0, gt=0, description="output tokens at most: ratio * source tokens + 10")
 
 
 class TranslateHeadConfig(Config):
@@ -103,9 +92,14 @@ class TranslateHead(Head):
 
     def scores(self, encoded: Encoded, target: Tokens) -> Tensor:
         """Return the log-probability of each target token after BOS, [B, S - 1], 0 at padding."""
-        vectors, _ = self._force(encoded, target.ids)  # the last too: S is a multiple of 16, as the bits of a row want
+        return self.forced(encoded, target)[0]
+
+    def forced(self, encoded: Encoded, target: Tokens) -> tuple[Tensor, Tensor]:
+        """Return :meth:`scores`, and the attention [B, S - 1, T] with which each was predicted."""
+        # the last token too: S is a multiple of 16, as the bits of a row want
+        vectors, attention = self._force(encoded, target.ids)
         log_probs = F.log_softmax(self.output(vectors).float(), dim=-1)[:, :-1]
-        return log_probs.gather(2, target.ids[:, 1:, None])[..., 0] * target.mask[:, 1:]
+        return log_probs.gather(2, target.ids[:, 1:, None])[..., 0] * target.mask[:, 1:], attention[:, :-1]
 
     def _force(self, encoded: Encoded, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors [B, S, E] and attention [B, S, T] after each of the tokens ``ids`` [B, S]."""
@@ -123,30 +117,9 @@ class TranslateHead(Head):
         encoded: Encoded,
         config: SearchConfig = SearchConfig(),  # noqa: B008 - frozen
         *,
-        filters: tuple[Filter, ...] = (),
         n_best: int = 1,
         attention: bool = False,
     ) -> list[list[Hypothesis]]:
         """Return the ``n_best`` hypotheses of each row, best first; each row's length limit is its own source's."""
         memory, state = self.begin(encoded)
-        limits = (encoded.mask.sum(1) * config.max_length_ratio).long() + 10
-        return beam_search(
-            self.step,
-            memory,
-            state,
-            limits,
-            config.beam_size,
-            bos=BOS,
-            eos=EOS,
-            normalise=Normaliser(config.length_norm, config.length_penalty),
-            filters=(_never_special, *filters),
-            n_best=n_best,
-            attention=attention,
-        )
-
-
-def _never_special(log_probs: Tensor, tokens: Tensor) -> Tensor:  # noqa: ARG001 - a search.Filter
-    """Padding, a second beginning and the unknown are no output: no text would show them, so no score may hold them."""
-    forbidden = torch.zeros(log_probs.shape[1], dtype=torch.bool, device=log_probs.device)
-    forbidden[[PAD, UNK, BOS]] = True
-    return log_probs.masked_fill(forbidden, -torch.inf)
+        return find(self.step, memory, state, encoded.mask, config, n_best=n_best, attention=attention)

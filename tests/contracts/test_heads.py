@@ -12,7 +12,8 @@ from contracts.pieces import ENCODERS, HEADS, batch, build, examples, kinds, par
 from seq2x import checkpoint
 from seq2x.batch import LENGTH_MULTIPLE, Batch
 from seq2x.heads import HeadConfig, Outputs
-from seq2x.heads.translate import DecoderConfig, SearchConfig, TranslateHead
+from seq2x.heads.outputs import SearchConfig
+from seq2x.heads.translate import DecoderConfig, TranslateHead
 from seq2x.model import Model
 from seq2x.nn.attention import AttentionConfig
 from seq2x.nn.coverage import CoverageConfig

@@ -10,8 +10,9 @@ from contracts.pieces import HEADS, TARGETS, batch, build, examples
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2x.batch import LENGTH_MULTIPLE, Batch, Rows, Tokens
-from seq2x.heads.translate import BOS, EOS, PAD, UNK, SearchConfig, TranslateHead
+from seq2x.batch import LENGTH_MULTIPLE, PAD, Batch, Rows, Tokens
+from seq2x.heads.outputs import BOS, EOS, UNK, SearchConfig
+from seq2x.heads.translate import TranslateHead
 from seq2x.model import Model
 from seq2x.search import beam_search
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seq2x.batch import Rows
-from seq2x.search import Hypothesis, Normaliser, beam_search
+from seq2x.search import Hypothesis, Normaliser, Ranking, beam_search
 
 PAD, BOS, EOS = 0, 2, 3
 VOCABULARY = 7
@@ -64,7 +64,7 @@ def score_of(memory: Table, state: Count, sentence: int, tokens: tuple[int, ...]
 def test_a_wide_beam_finds_what_brute_force_finds(norm: Normaliser) -> None:
     memory, state = start(3)
     limits = torch.tensor([4, 3, 1])
-    found = beam_search(step, memory, state, limits, 200, bos=BOS, eos=EOS, normalise=norm, n_best=5)
+    found = beam_search(step, memory, state, limits, 200, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=5)
     for sentence, limit in enumerate(limits.tolist()):
         words = range(4, VOCABULARY)
         outputs = [tokens for length in range(limit) for tokens in itertools.product(words, repeat=length)]
@@ -101,11 +101,11 @@ def test_sentences_do_not_know_each_other_and_scores_are_those_of_the_tokens(bea
     memory, state = start(30)
     limits = torch.arange(1, 31) % 9 + 1
     norm = Normaliser("gnmt", 1.0)
-    together = beam_search(step, memory, state, limits, beam, bos=BOS, eos=EOS, normalise=norm, n_best=beam)
+    together = beam_search(step, memory, state, limits, beam, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=beam)
     for sentence in range(30):
         rows = torch.tensor([sentence])
         alone = beam_search(step, memory.select(rows), state.select(rows), limits[rows], beam, bos=BOS, eos=EOS,
-                            normalise=norm, n_best=beam)[0]
+                            ranking=Ranking(norm), n_best=beam)[0]
         assert [found[:3] for found in alone] == [found[:3] for found in together[sentence]]
         for found in alone:
             assert found.log_prob == pytest.approx(score_of(memory, state, sentence, found.tokens))
@@ -119,8 +119,8 @@ def test_stopping_early_loses_nothing() -> None:
     for seed in range(20):
         memory, state = start(4, seed)
         limits, norm = torch.tensor([9, 9, 9, 9]), Normaliser("gnmt", 1.0)
-        early = beam_search(step, memory, state, limits, 4, bos=BOS, eos=EOS, normalise=norm, n_best=1)
-        full = beam_search(step, memory, state, limits, 4, bos=BOS, eos=EOS, normalise=norm, n_best=4)
+        early = beam_search(step, memory, state, limits, 4, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=1)
+        full = beam_search(step, memory, state, limits, 4, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=4)
         assert [found[0].tokens for found in early] == [found[0].tokens for found in full]
 
 
@@ -135,8 +135,8 @@ def test_attention_has_a_row_for_every_token_and_the_end() -> None:
 def test_a_filter_forbids() -> None:
     memory, state = start(5)
 
-    def without_4(log_probs: Tensor, tokens: Tensor) -> Tensor:
-        assert log_probs.shape[0] == tokens.shape[0]
+    def without_4(log_probs: Tensor, tokens: Tensor, sentences: Tensor) -> Tensor:
+        assert log_probs.shape[0] == tokens.shape[0] == len(sentences)
         return log_probs.index_fill(1, torch.tensor([4]), -torch.inf)
 
     found = beam_search(step, memory, state, torch.full((5,), 8), 3, bos=BOS, eos=EOS, filters=[without_4])
