@@ -17,13 +17,14 @@ from seq2x.version import __version__
 
 if TYPE_CHECKING:
     from seq2x.evaluation import Evaluation, evaluate
-    from seq2x.heads import SearchConfig
+    from seq2x.heads import SamplingConfig, SearchConfig
     from seq2x.predictors import (
         Classified,
         Classifier,
         Constraints,
         Gazetteer,
         LanguageModel,
+        Request,
         Scored,
         Tagged,
         Tagger,
@@ -39,15 +40,16 @@ _ROOMS = {
     "Classified": "predictors", "Classifier": "predictors", "Tagged": "predictors", "Tagger": "predictors",
     "TextSpan": "predictors", "Translation": "predictors", "Translator": "predictors",
     "Constraints": "predictors", "Gazetteer": "predictors",
-    "LanguageModel": "predictors", "Scored": "predictors",
+    "LanguageModel": "predictors", "Scored": "predictors", "Request": "predictors",
     "Evaluation": "evaluation", "evaluate": "evaluation",
     "Trained": "run", "train": "run", "extract": "start", "RunConfig": "settings", "SearchConfig": "heads",
+    "SamplingConfig": "heads",
 }
 
 __all__ = [
     "Classified", "Classifier", "ConfigError", "Constraints", "DataError", "Evaluation", "Gazetteer", "LanguageModel",
-    "RunConfig", "RunError", "Scored", "SearchConfig", "Seq2xError", "Tagged", "Tagger", "TextSpan", "Trained",
-    "Translation", "Translator",
+    "Request", "RunConfig", "RunError", "SamplingConfig", "Scored", "SearchConfig", "Seq2xError", "Tagged", "Tagger",
+    "TextSpan", "Trained", "Translation", "Translator",
     "__version__", "evaluate", "extract", "train",
 ]
 

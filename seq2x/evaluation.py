@@ -16,7 +16,7 @@ from seq2x.heads import SearchConfig
 from seq2x.predictors import Classifier, LanguageModel, Scored, Tagger, Translator
 from seq2x.predictors.classifier import Classified
 from seq2x.predictors.tagged import Tagged as TaggedText
-from seq2x.predictors.translator import Translation
+from seq2x.predictors.translated import Translation
 from seq2x.text import tags
 from seq2x.text.partial import is_partial
 

@@ -104,6 +104,39 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     return Measured(float(value), str(metric.get_signature()))
 
 
+def agreement(texts: Sequence[str]) -> list[float]:
+    """Return the mean sentence chrF2 of each text with all of ``texts``, itself among them, as references.
+
+    The utility of minimum Bayes risk (Kumar & Byrne 2004; Eikema & Aziz 2020). The numbers are sacrebleu's, whose own
+    sentence scores count the n-grams of every text anew for every pair.
+    """
+    counts = Counter(texts)
+    grams = {text: _grams(text) for text in counts}
+    means = {one: math.fsum(count * _sentence_chrf(grams[one], grams[other]) for other, count in counts.items())
+             / len(texts) for one in counts}
+    return [means[text] for text in texts]
+
+
+def _grams(text: str, order: int = 6) -> list[Counter[str]]:
+    """The n-grams of the characters of a text without blanks, n = 1 to ``order``."""
+    joined = "".join(text.split())
+    return [Counter(joined[place : place + size] for place in range(len(joined) - size + 1))
+            for size in range(1, order + 1)]
+
+
+def _sentence_chrf(hypothesis: Sequence[Counter[str]], reference: Sequence[Counter[str]], beta: float = 2.0) -> float:
+    """chrF (Popovic 2015): the F of precision and recall, each averaged over the n that both sides have n-grams of."""
+    shared = [(own, other) for own, other in zip(hypothesis, reference, strict=True) if own and other]
+    if not shared:
+        return 0.0
+    matches = [(own & other).total() for own, other in shared]
+    precision = sum(match / own.total() for match, (own, _) in zip(matches, shared, strict=True)) / len(shared)
+    recall = sum(match / other.total() for match, (_, other) in zip(matches, shared, strict=True)) / len(shared)
+    if not precision + recall:
+        return 0.0
+    return 100 * (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+
+
 class Bin(NamedTuple):
     """The predictions whose confidence is in a range."""
 

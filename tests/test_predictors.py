@@ -17,7 +17,7 @@ from tiny_runs import ENCODERS, LABELS, SPANS, sentences, task, write_run
 
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.heads import SearchConfig
-from seq2x.predictors import Classifier, Reading, Tagged, Tagger, Translator
+from seq2x.predictors import Alternative, Classifier, Reading, Tagged, Tagger, Translator
 from seq2x.predictors.base import Predictor, batch_of
 from seq2x.predictors.windows import cut_text, cut_words, pack
 from seq2x.search import Normaliser
@@ -291,7 +291,7 @@ class TestTranslator:
             if not text:
                 continue
             assert len(result.alternatives) == 3
-            assert (result.text, result.score, result.log_prob) == result.alternatives[0]
+            assert (result.text, result.score, result.log_prob) == result.alternatives[0][:3]
             scores = [one.score for one in result.alternatives]
             assert scores == sorted(scores, reverse=True)
             assert result == translator.translate(text, search=search, n_best=3)
@@ -302,7 +302,7 @@ class TestTranslator:
 
     def test_an_empty_line_is_an_empty_translation(self, translator: Translator) -> None:
         for blank in ("", "  ", "\u2028", "\u00a0\t"):
-            assert translator.translate(blank) == ("", 0.0, 0.0, (("", 0.0, 0.0),), 0)
+            assert translator.translate(blank) == ("", 0.0, 0.0, (Alternative("", 0.0, 0.0),), 0)
 
     def test_a_translation_is_one_line(self, translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(type(translator.loaded.target), "decode", lambda *_: "one\ntwo\r\nthree")
@@ -327,13 +327,17 @@ class TestTranslator:
     def test_given_translations_score_as_found_ones(self, tmp_path: Path) -> None:
         run = write_run(tmp_path / "run", {"translate": task("translate")}, text="words")
         translator = Translator.load(run)
-        translator._head.output.bias.data[1] = -100  # an unknown word would be lost between ids and text
+        bias = translator.loaded.model.head("translate").output.bias
+        bias.data[1] = -100  # an unknown word would be lost between ids and text
         texts = [text for text in sentences(20) if text]
         found = translator.translate(texts)
         pairs = [(text, result.text) for text, result in zip(texts, found, strict=True)]
         assert len({result.text for result in found}) > 10
         forced = translator.score(pairs)
-        assert forced == pytest.approx([result.log_prob for result in found], abs=1e-4)
+        for name in ("log_prob", "score"):
+            expected = [getattr(result, name) for result in found]
+            assert [getattr(one, name) for one in forced] == pytest.approx(expected, abs=1e-4)
+        assert [one.text for one in forced] == [result.text for result in found]
         assert list(translator.score(iter(pairs), batch_tokens=1, window=1)) == forced
         assert [translator.score([pair])[0] for pair in pairs] == forced
 
@@ -371,7 +375,7 @@ class TestWindows:
             assert all(len(part.ids) <= most or most < 10 for part in parts)  # one character may be several bytes
             whole, together = processor.encode(text), [number for part in parts for number in part.ids[:-1]]
             if len(parts) == 1:
-                assert parts[0] == whole
+                assert parts[0].encoding == whole
             if processor is self.CHARACTERS:
                 decode = processor.decode
                 assert "".join(decode(together).split()) == "".join(decode(whole.ids).split())

@@ -53,6 +53,21 @@ def count(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"found {text!r}, expected a whole number of 0 or more")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Read a number above 0 and up to 1."""
+    value = positive(text)
+    if value > 1:
+        raise ArgumentTypeError(f"found {text!r}, expected a number of more than 0 and at most 1")
+    return value
+
+
 def amount(text: str) -> float:
     """Read a number of 0 or more."""
     return _number(text, "0 or more", 0.0)
@@ -89,11 +104,18 @@ def add_search(parser: ArgumentParser) -> None:
     group.add_argument("--length-penalty", type=amount, metavar="A", help="the exponent a; more = longer translations")
     group.add_argument("--length-norm", choices=("gnmt", "average", "none"),
                        help="scores are divided by ((5+|Y|)/6)^a, |Y|^a or nothing; |Y| counts the end symbol")
+    group.add_argument("--coverage-penalty", type=amount, metavar="B",
+                       help="add B * sum log(min(attention a source token got, 1)) to the scores (GNMT)")
+    group.add_argument("--max-length-ratio", type=positive, metavar="R",
+                       help="an output has R * source tokens + 10 tokens at most")
+    group.add_argument("--no-repeat-ngram", type=whole, metavar="N",
+                       help="N tokens in a row never come twice in an output; 0 = they may")
 
 
 def search(arguments: Namespace, own: SearchConfig) -> SearchConfig:
     """Return the run's own search with what the options change."""
-    options = {name: getattr(arguments, name) for name in ("beam_size", "length_penalty", "length_norm")}
+    names = ("beam_size", "length_penalty", "length_norm", "coverage_penalty", "max_length_ratio", "no_repeat_ngram")
+    options = {name: getattr(arguments, name) for name in names}
     return own.model_copy(update={name: value for name, value in options.items() if value is not None})
 
 

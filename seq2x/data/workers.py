@@ -112,7 +112,7 @@ class Workers(Generic[T, R]):
         self._processes[place].join(timeout=5)
         code = self._processes[place].exitcode
         return RunError(f"a worker process ended without an answer (exit code {code}); out of memory, or a script that "
-                        "starts workers without `if __name__ == \"__main__\":`? corpus.workers = 0 goes without them")
+                        "starts workers without `if __name__ == \"__main__\":`? workers = 0 goes without them")
 
 
 def _serve(pipe: Connection, job: Callable[[Any], Any]) -> None:

@@ -7,9 +7,11 @@ from seq2x.predictors.constraints import Constraints, Gazetteer
 from seq2x.predictors.language_model import LanguageModel, Scored
 from seq2x.predictors.tagged import Reading, Tagged, TextSpan
 from seq2x.predictors.tagger import Tagger
-from seq2x.predictors.translator import Alternative, Translation, Translator
+from seq2x.predictors.translated import Alternative, Attention, Translation
+from seq2x.predictors.translator import Translator
+from seq2x.predictors.wording import Request
 
 __all__ = [
-    "Alternative", "Classified", "Classifier", "Constraints", "Gazetteer", "LanguageModel", "Reading", "Scored",
-    "Tagged", "Tagger", "TextSpan", "Translation", "Translator",
+    "Alternative", "Attention", "Classified", "Classifier", "Constraints", "Gazetteer", "LanguageModel", "Reading",
+    "Request", "Scored", "Tagged", "Tagger", "TextSpan", "Translation", "Translator",
 ]

@@ -37,6 +37,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 P = TypeVar("P", bound=Piece)
 
+Precision = Literal["float32", "bfloat16"]
 BATCH_TOKENS = 4096
 """Padded tokens a batch at most (rows * longest), except that a batch has never less than 8 rows."""
 WINDOW = 2048
@@ -51,7 +52,7 @@ class Predictor:
     def __init__(self, loaded: Loaded, task: str | None = None) -> None:
         """``task`` is its name in the run; None = the only one of this kind. RunError names the tasks there are."""
         self.loaded = loaded
-        self.name = _choose(loaded.config, self.kind, task)
+        self.name = task_of(loaded.config, self.kind, task)
         self.limit = loaded.config.tasks[self.name].limit.max_tokens
         """Tokens of the longest sentence that the model reads as one."""
 
@@ -72,15 +73,21 @@ class Predictor:
 
 
 @contextmanager
-def inference(model: nn.Module) -> Iterator[torch.device]:
-    """Inside, nothing drops out and nothing is kept for gradients; yields where the model is."""
-    training = model.training
-    model.eval()
+def inference(*models: nn.Module, precision: Precision = "float32") -> Iterator[torch.device]:
+    """Inside, nothing drops out and nothing is kept for gradients; yields where the models are.
+
+    In bfloat16 the products are made in that type, which is faster where the processor or the GPU has it.
+    """
+    training = [model.training for model in models]
+    device = next(models[0].parameters()).device
+    for model in models:
+        model.eval()
     try:
-        with torch.inference_mode():
-            yield next(model.parameters()).device
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            yield device
     finally:
-        model.train(training)
+        for model, before in zip(models, training, strict=True):
+            model.train(before)
 
 
 def batch_of(pieces: Sequence[Encoding]) -> Batch:
@@ -134,13 +141,14 @@ def _padded(piece: Piece | None) -> int:
 
 
 def answer(
-    inputs: str | Iterable[object], results: Callable[[Iterable[object]], Iterator[R]], tokens: int, window: int
+    inputs: object, results: Callable[[Iterable[object]], Iterator[R]], tokens: int, window: int,
+    one: type | tuple[type, ...] = str,
 ) -> R | list[R] | Iterator[R]:
-    """One result for one text, a list for a list, and an iterator that reads as it goes for any other iterable."""
+    """One result for one text (a ``one``), a list for a list, for others an iterator that reads as it goes."""
     for name, value in (("batch_tokens", tokens), ("window", window)):
         if value < 1:
             raise ConfigError(f"{name}: found {value}; expected 1 or more")
-    if isinstance(inputs, str):
+    if isinstance(inputs, one):
         (result,) = results([inputs])
         return result
     if isinstance(inputs, list):
@@ -157,7 +165,8 @@ def line(text: object, number: int) -> str:
     return text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
 
-def _choose(config: RunConfig, kind: str, name: str | None) -> str:
+def task_of(config: RunConfig, kind: str, name: str | None) -> str:
+    """Return the task of that name, or the only one of that kind; RunError names the tasks there are."""
     names = [task for task, settings in config.tasks.items() if settings.kind == kind]
     if name is None and len(names) == 1:
         return names[0]

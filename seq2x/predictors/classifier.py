@@ -71,7 +71,7 @@ class Classifier(Predictor):
     def _read(self, item: object, number: int) -> tuple[list[int], list[Encoding]]:
         """The lengths of the parts that the model reads, and the parts."""
         source = self.loaded.source
-        parts = cut_text(line(item, number), source, self.limit) or [source.encode("")]
+        parts = [part.encoding for part in cut_text(line(item, number), source, self.limit)] or [source.encode("")]
         return [len(part.ids) for part in parts], parts
 
     def _classify(self, parts: list[Encoding]) -> list[list[float]]:

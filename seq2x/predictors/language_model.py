@@ -73,7 +73,7 @@ class LanguageModel(Predictor):
 
     def _read(self, item: object, number: int) -> list[Encoding]:
         source = self.loaded.source
-        return cut_text(line(item, number), source, self.limit) or [source.encode("")]
+        return [part.encoding for part in cut_text(line(item, number), source, self.limit)] or [source.encode("")]
 
     def _score(self, pieces: list[Encoding]) -> list[Scored]:
         model, head = self.loaded.model, self.loaded.model.head(self.name)

@@ -27,16 +27,29 @@ class Window(NamedTuple):
     encoding: Encoding
 
 
-def cut_text(text: str, processor: Processor, most: int) -> list[Encoding]:
+class Part(NamedTuple):
+    """A part of a text, encoded, and where it begins in it."""
+
+    start: int
+    text: str
+    encoding: Encoding
+
+    @property
+    def ids(self) -> list[int]:
+        """Its tokens."""
+        return self.encoding.ids
+
+
+def cut_text(text: str, processor: Processor, most: int) -> list[Part]:
     """Encode ``text`` in consecutive windows of at most ``most`` tokens, end symbols counted; mostly it is one."""
     whole = processor.encode(text)
     if len(whole.ids) <= most:
-        return [whole]
+        return [Part(0, text, whole)]
     units = [part for match in _UNIT.finditer(text) for part in _halves(text, match.span(), processor, most)]
     costs = [_cost(text[start:end], processor) for start, end in units]
     ends = [bool(_SENTENCE_END.search(text, start, end)) for start, end in units]
-    return [encoding for first, stop in pack(costs, ends, most - 1)
-            for encoding in _fitting(text, units[first:stop], processor, most)]
+    return [part for first, stop in pack(costs, ends, most - 1)
+            for part in _fitting(text, units[first:stop], processor, most)]
 
 
 def cut_words(
@@ -99,11 +112,12 @@ def _halves(text: str, unit: tuple[int, int], processor: Processor, most: int) -
     return [*_halves(text, (start, middle), processor, most), *_halves(text, (middle, end), processor, most)]
 
 
-def _fitting(text: str, units: Sequence[tuple[int, int]], processor: Processor, most: int) -> list[Encoding]:
-    """The encoding from the first to the last unit; halved where units side by side take more than each by itself."""
-    encoding = processor.encode(text[units[0][0] : units[-1][1]])
-    if len(encoding.ids) <= most or len(units) == 1:
-        return [encoding]
+def _fitting(text: str, units: Sequence[tuple[int, int]], processor: Processor, most: int) -> list[Part]:
+    """What is from the first to the last unit; halved where units side by side take more than each by itself."""
+    start, stop = units[0][0], units[-1][1]
+    part = Part(start, text[start:stop], processor.encode(text[start:stop]))
+    if len(part.ids) <= most or len(units) == 1:
+        return [part]
     middle = len(units) // 2
     return [*_fitting(text, units[:middle], processor, most), *_fitting(text, units[middle:], processor, most)]
 

@@ -34,7 +34,7 @@ class Sampling:
             probabilities = probabilities.masked_fill(probabilities < least, 0.0)
         if self.top_p < 1:
             probabilities = probabilities / probabilities.sum(-1, keepdim=True)
-            ordered, places = probabilities.sort(-1, descending=True, stable=True)
+            ordered, places = probabilities.sort(dim=-1, descending=True, stable=True)
             beyond = ordered.cumsum(-1) - ordered >= self.top_p
             probabilities = probabilities.masked_fill(torch.zeros_like(beyond).scatter(1, places, beyond), 0.0)
         return probabilities

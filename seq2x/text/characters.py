@@ -67,6 +67,10 @@ class Characters:
         """Encode raw text, blanks included; a line feed is read as a blank."""
         return Encoding([*self._ids(text), EOS])
 
+    def starts(self, text: str) -> list[int]:
+        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters."""
+        return [place for place, character in enumerate(text) for _ in _read(character, self.lowercase)]
+
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
         """Encode words joined by one blank, which belongs to no span."""
         ids: list[int] = []

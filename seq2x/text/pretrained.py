@@ -126,6 +126,10 @@ class Pretrained:
         found = self._tokenizer.encode(_valid(text), add_special_tokens=False)
         return Encoding([*(self._ids.get(number, UNK) for number in found.ids), EOS])
 
+    def starts(self, text: str) -> list[int]:
+        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters."""
+        return [start for start, _ in self._tokenizer.encode(_valid(text), add_special_tokens=False).offsets]
+
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
         """Encode a sentence given as words; each as it would stand behind a blank."""
         found = self._tokenizer.encode([_valid(word) for word in words], is_pretokenized=True, add_special_tokens=False)

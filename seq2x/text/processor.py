@@ -45,6 +45,9 @@ class Processor(Protocol):
     def encode(self, text: str, sample: int | None = None) -> Encoding:
         """Encode raw text. ``sample`` is the seed of BPE-dropout; None never drops; others than BPE ignore it."""
 
+    def starts(self, text: str) -> list[int]:
+        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters."""
+
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:
         """Encode a sentence given as words; each has its span, also one of which no token is left (it gets UNK)."""
 

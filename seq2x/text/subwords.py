@@ -28,6 +28,9 @@ T = TypeVar("T")
 # The trainer leaves out every line that holds one of these (it marks boundaries and unknowns with them).
 _RESERVED = str.maketrans({"\t": " ", "\u2585": " "})
 
+_BLANK = "\u2581"
+"""SentencePiece's own sign for a blank."""
+
 
 class SubwordsConfig(Config):
     """Pieces of words, learnt from the text (BPE: Sennrich et al. 2016; unigram: Kudo 2018)."""
@@ -134,6 +137,27 @@ class Subwords:
     def encode(self, text: str, sample: int | None = None) -> Encoding:
         """Encode raw text; with ``sample`` and a dropout, merges are dropped as that seed says."""
         return Encoding([*self._encode([text], sample)[0], EOS])
+
+    def starts(self, text: str) -> list[int]:
+        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters.
+
+        A blank that a piece begins with is passed over, and bytes all begin where their character does.
+        """
+        normal, places = self._processor.normalize(_valid(text), with_offsets=True)
+        ids, pieces = self._processor.encode(_valid(text)), self._processor.encode(_valid(text), out_type=str)
+        found, at, spelt = [], 0, 0
+        for number, piece in zip(ids, pieces, strict=True):
+            begin = at
+            while begin < len(normal) and normal[begin] == _BLANK:
+                begin += 1
+            found.append(places[min(begin, len(normal))])
+            if not self._processor.is_byte(number):
+                at += len(piece)
+                continue
+            spelt += 1
+            if spelt == len(normal[at].encode("utf-8")):
+                at, spelt = at + 1, 0
+        return found
 
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:
         """Encode each word by itself, as it would stand between blanks."""

@@ -105,6 +105,10 @@ class Words:
         """Split raw text with :func:`split` and encode the words."""
         return self.encode_words(_words(text), sample)._replace(spans=None)
 
+    def starts(self, text: str) -> list[int]:
+        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters."""
+        return [word.start for word in split(text)]
+
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
         """Encode words as they are; each is one token."""
         ids = [self.vocabulary.id(_key(word, self.lowercase, self.digits)) for word in words]

@@ -41,7 +41,7 @@ def dev_loss(settings: Path, data: Path, updates: int, precision: str) -> float:
         examples = read_examples(config.tasks["translate"], (paths["dev"][0], paths["dev"][1]))
         pairs = [(pair.source, pair.target) for pair in examples if isinstance(pair, Pair) and pair.target is not None]
         tokens = sum(len(translator.loaded.source.encode(target).ids) for _, target in pairs)
-        return -sum(translator.score(pairs)) / tokens
+        return -sum(one.log_prob for one in translator.score(pairs)) / tokens
 
 
 if __name__ == "__main__":
