@@ -185,6 +185,18 @@ class TestReliability:
             metrics.reliability([0.5], [])
 
 
+class TestAgreement:
+    @given(st.lists(st.text(alphabet="ab c.", max_size=12), min_size=1, max_size=6))
+    def test_is_the_mean_of_sacrebleus_sentence_scores(self, texts: list[str]) -> None:
+        metric = sacrebleu.CHRF()
+        expected = [sum(metric.sentence_score(one, [other]).score for other in texts) / len(texts) for one in texts]
+        assert metrics.agreement(texts) == pytest.approx(expected)
+
+    def test_of_equal_texts(self) -> None:
+        assert metrics.agreement(["the mill"] * 3) == pytest.approx([100.0] * 3)
+        assert metrics.agreement([]) == []
+
+
 def test_perplexity_is_the_inverse_of_the_geometric_mean_of_probabilities() -> None:
     log_prob = math.log(0.5) + math.log(0.125)
     assert metrics.perplexity(log_prob, 2) == pytest.approx(4.0)

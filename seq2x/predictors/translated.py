@@ -107,7 +107,7 @@ class Assembly:
         before = 0
         for part, found in parts:
             places = [max(bisect_right(starts, part.start + place) - 1, 0) for place in self.source.starts(part.text)]
-            words = self._words(found.tokens)
+            words, count = self._words(found.tokens), len(_WORD.findall(self.write(found)))
             looked: dict[int, dict[int, float]] = {}
             rows = [] if found.attention is None else found.attention.tolist()
             for word, row in zip(words, rows, strict=False):  # the last row is the end symbol's
@@ -115,9 +115,9 @@ class Assembly:
                 for place, weight in zip(places, row, strict=False):
                     sums[place] = sums.get(place, 0.0) + weight
             for word, sums in sorted(looked.items()):
-                if sums:
+                if sums and word < count:  # of a blank at the end there is no word
                     yield max(sums, key=lambda place: sums[place]), before + word
-            before += len(_WORD.findall(self.write(found)))
+            before += count
 
     def _words(self, tokens: Sequence[int]) -> list[int]:
         """The word that each token of an output is part of."""

@@ -48,9 +48,12 @@ def choose(
     def allowed(place: int) -> bool:
         parent, token = divmod(place, vocabulary)
         ended = token == eos
-        need = guide.need(sentence, before[parent] if ended else (*before[parent], token), ended)
+        tokens = before[parent] if ended else (*before[parent], token)
+        need = guide.need(sentence, tokens, ended)
         if need is None or (not ended and need + 1 > left):
             return False
+        if left == 1 and not ended and guide.need(sentence, tokens, True) is None:
+            return False  # nothing but the end could follow, and it could not
         needs[place] = need
         return True
 

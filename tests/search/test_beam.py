@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
+from search.tables import BOS, EOS, Count, Table, looked_at, outputs, score_of, start, step
 from torch import Tensor
 
-from seq2x.batch import Rows
-from seq2x.search import Hypothesis, Normaliser, Ranking, beam_search
-
-PAD, BOS, EOS = 0, 2, 3
-VOCABULARY = 7
-
-
-@dataclass(frozen=True)
-class Table(Rows):
-    """The memory: a transition table of its own for each sentence, [B, V, V] log-probabilities."""
-
-    log_probs: Tensor
-
-
-@dataclass(frozen=True)
-class Count(Rows):
-    """The state: how many steps this hypothesis has made, and the sum of its tokens (so that order matters)."""
-
-    steps: Tensor
-    total: Tensor
-
-
-def step(memory: Table, state: Count, tokens: Tensor) -> tuple[Tensor, Tensor, Count]:
-    beam = len(tokens) // memory.rows
-    rows = torch.arange(memory.rows).repeat_interleave(beam)
-    shift = (state.total % 3).to(torch.float64)[:, None] * torch.linspace(-0.3, 0.3, VOCABULARY, dtype=torch.float64)
-    log_probs = (memory.log_probs[rows, tokens] + shift).log_softmax(-1)
-    attention = torch.nn.functional.one_hot(tokens, VOCABULARY).double()
-    return log_probs, attention, Count(state.steps + 1, state.total + tokens)
-
-
-def start(sentences: int, seed: int = 0) -> tuple[Table, Count]:
-    generator = torch.Generator().manual_seed(seed)
-    table = torch.randn(sentences, VOCABULARY, VOCABULARY, generator=generator, dtype=torch.float64)
-    table[:, :, [PAD, 1, BOS]] = -torch.inf
-    zeros = torch.zeros(sentences, dtype=torch.long)
-    return Table(table), Count(zeros, zeros)
-
-
-def score_of(memory: Table, state: Count, sentence: int, tokens: tuple[int, ...]) -> float:
-    """The log-probability of an output, one step at a time."""
-    rows = torch.tensor([sentence])
-    own, now, total = memory.select(rows), state.select(rows), 0.0
-    for last, following in itertools.pairwise([BOS, *tokens, EOS]):
-        log_probs, _, now = step(own, now, torch.tensor([last]))
-        total += float(log_probs[0, following])
-    return total
+from seq2x.search import Normaliser, Ranking, beam_search
 
 
 @pytest.mark.parametrize("norm", [Normaliser("gnmt", 0.6), Normaliser("gnmt", 1.0), Normaliser("average", 1.0),
@@ -66,9 +19,8 @@ def test_a_wide_beam_finds_what_brute_force_finds(norm: Normaliser) -> None:
     limits = torch.tensor([4, 3, 1])
     found = beam_search(step, memory, state, limits, 200, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=5)
     for sentence, limit in enumerate(limits.tolist()):
-        words = range(4, VOCABULARY)
-        outputs = [tokens for length in range(limit) for tokens in itertools.product(words, repeat=length)]
-        scored = [(score_of(memory, state, sentence, tokens) / norm(len(tokens) + 1), tokens) for tokens in outputs]
+        scored = [(score_of(memory, state, sentence, tokens) / norm(len(tokens) + 1), tokens)
+                  for tokens in outputs(limit)]
         best = sorted(scored, reverse=True)[:5]
         assert [hypothesis.tokens for hypothesis in found[sentence]] == [tokens for _, tokens in best]
         assert [hypothesis.score for hypothesis in found[sentence]] == pytest.approx([score for score, _ in best])
@@ -114,14 +66,65 @@ def test_sentences_do_not_know_each_other_and_scores_are_those_of_the_tokens(bea
             assert EOS not in found.tokens
 
 
-def test_stopping_early_loses_nothing() -> None:
-    """The bound is safe: the best of a search that stops early is the best of the search run to its end."""
-    for seed in range(20):
+NORMS = [Normaliser("gnmt", 0.6), Normaliser("gnmt", 2.0), Normaliser("average", 1.0), Normaliser("average", 3.0),
+         Normaliser("none")]
+
+
+@pytest.mark.parametrize("coverage", [0.0, 0.4])
+@pytest.mark.parametrize("norm", NORMS)
+def test_stopping_early_loses_nothing(monkeypatch: pytest.MonkeyPatch, norm: Normaliser, coverage: float) -> None:
+    """The bound is safe for each normalisation: a search that may stop early finds what one to its end finds."""
+    ranking = Ranking(norm, coverage)
+    for seed in range(12):
         memory, state = start(4, seed)
-        limits, norm = torch.tensor([9, 9, 9, 9]), Normaliser("gnmt", 1.0)
-        early = beam_search(step, memory, state, limits, 4, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=1)
-        full = beam_search(step, memory, state, limits, 4, bos=BOS, eos=EOS, ranking=Ranking(norm), n_best=4)
-        assert [found[0].tokens for found in early] == [found[0].tokens for found in full]
+        found = []
+        for bound in (Ranking.bound, lambda *_: float("inf")):
+            monkeypatch.setattr(Ranking, "bound", bound)
+            found.append(beam_search(step, memory, state, torch.tensor([9, 8, 9, 5]), 4, bos=BOS, eos=EOS, n_best=2,
+                                     ranking=ranking))
+            monkeypatch.undo()
+        for early, full in zip(*found, strict=True):
+            assert [one[:3] for one in early] == [one[:3] for one in full]
+
+
+def test_stopping_early_saves_steps() -> None:
+    steps = []
+
+    def counted(memory: Table, state: Count, tokens: Tensor) -> tuple[Tensor, Tensor, Count]:
+        steps.append(len(tokens))
+        return step(memory, state, tokens)
+
+    memory, state = start(4)
+    beam_search(counted, memory, state, torch.full((4,), 200), 4, bos=BOS, eos=EOS)
+    assert len(steps) < 100
+
+
+@pytest.mark.parametrize("beta", [0.2, 3.0])
+def test_a_coverage_penalty_ranks_what_brute_force_ranks(beta: float) -> None:
+    memory, state = start(3)
+    limits, ranking = torch.tensor([4, 3, 1]), Ranking(Normaliser("gnmt", 1.0), beta)
+    real = torch.ones(3, 7, dtype=torch.bool)
+    real[1, 6] = False  # padding needs no attention
+    found = beam_search(step, memory, state, limits, 200, bos=BOS, eos=EOS, ranking=ranking, n_best=5, source=real)
+    for sentence, limit in enumerate(limits.tolist()):
+        scored = []
+        for tokens in outputs(limit):
+            sums = looked_at(tokens).sum(0)[real[sentence]].tolist()
+            penalty = beta * sum(math.log(min(max(one, 1e-6), 1.0)) for one in sums)
+            log_prob = score_of(memory, state, sentence, tokens)
+            scored.append((log_prob / ranking.normalise(len(tokens) + 1) + penalty, tokens, penalty))
+        best = sorted(scored, reverse=True)[:5]
+        assert [hypothesis.tokens for hypothesis in found[sentence]] == [tokens for _, tokens, _ in best]
+        assert [hypothesis.score for hypothesis in found[sentence]] == pytest.approx([score for score, *_ in best])
+        assert [one.penalty for one in found[sentence]] == pytest.approx([penalty for *_, penalty in best])
+        assert all(one.attention is not None and one.attention.shape[1] == int(real[sentence].sum())
+                   for one in found[sentence])
+
+
+def test_what_may_never_come() -> None:
+    memory, state = start(6)
+    found = beam_search(step, memory, state, torch.full((6,), 7), 4, bos=BOS, eos=EOS, never=(4, 6), n_best=4)
+    assert {token for row in found for one in row for token in one.tokens} == {5}
 
 
 def test_attention_has_a_row_for_every_token_and_the_end() -> None:
@@ -159,8 +162,27 @@ def test_n_best_cannot_exceed_the_beam() -> None:
 
 
 def test_hypotheses_that_have_ended_are_never_extended() -> None:
+    """Even though it would cost nothing: behind an end, anything is certain here."""
     memory, state = start(8)
+    memory.log_probs[:, EOS] = -100.0
+    memory.log_probs[:, EOS, 5] = 0.0
     found = beam_search(step, memory, state, torch.full((8,), 7), 6, bos=BOS, eos=EOS, n_best=6)
-    for hypotheses in found:
-        assert len({hypothesis.tokens for hypothesis in hypotheses}) == len(hypotheses)
-        assert all(isinstance(hypothesis, Hypothesis) for hypothesis in hypotheses)
+    for sentence, hypotheses in enumerate(found):
+        assert len(hypotheses) == 6
+        assert len({hypothesis.tokens for hypothesis in hypotheses}) == 6
+        assert all(EOS not in hypothesis.tokens for hypothesis in hypotheses)
+        for one in hypotheses:
+            assert one.log_prob == pytest.approx(score_of(memory, state, sentence, one.tokens))
+
+
+def test_a_coverage_penalty_needs_attention() -> None:
+    memory, state = start(1)
+
+    def blind(memory: Table, state: Count, tokens: Tensor) -> tuple[Tensor, None, Count]:
+        log_probs, _, state = step(memory, state, tokens)
+        return log_probs, None, state
+
+    with pytest.raises(ValueError, match="needs a step that returns attention"):
+        beam_search(blind, memory, state, torch.tensor([3]), 2, bos=BOS, eos=EOS, ranking=Ranking(coverage=1.0))
+    with pytest.raises(ValueError, match="must be 0 or more; found -1"):
+        Ranking(coverage=-1)

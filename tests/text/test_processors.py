@@ -68,3 +68,24 @@ def test_settings_survive_their_file(config):
 def test_an_unknown_kind_names_the_choices():
     with pytest.raises(ConfigError, match=r"text: unknown kind 'subword'; did you mean 'subwords'\?"):
         parse(Whole, {"text": {"kind": "subword"}}, "a.toml")
+
+
+@given(text=st.text() | st.text(alphabet="the mil.\u00a0\ufb01\u00bd\u2581\u00e4", max_size=30))
+@example("a\ud800 \n <pad>")
+@example("  the \ufb01\u00bd\U0001f642 mill")
+def test_every_token_begins_somewhere_in_the_text(config_and_processor, text):
+    _, processor = config_and_processor
+    starts = processor.starts(text)
+    assert len(starts) == len(processor.encode(text).ids) - 1
+    assert starts == sorted(starts)
+    assert all(0 <= start <= len(text) for start in starts)
+
+
+def test_tokens_begin_where_they_are_written(config_and_processor):
+    config, processor = config_and_processor
+    text = "  the  mill by"
+    starts, ids = processor.starts(text), processor.encode(text).ids[:-1]
+    for start, stop, number in zip(starts, [*starts[1:], len(text)], ids, strict=True):
+        piece = processor.decode([number]).strip()
+        assert text[start:stop].startswith(piece) or config.kind == "characters"
+    assert {2, 7, 12} <= set(starts)
