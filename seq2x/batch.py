@@ -33,16 +33,17 @@ PAD = 0
 class Rows:
     """Mixin of frozen dataclasses whose fields are Tensor, Rows, tuples of those, or None."""
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        return replace(self, **{field.name: _apply(getattr(self, field.name), function) for field in fields(self)})
+    def _map(self, function: Callable[[Tensor], Tensor], nested: Callable[[Rows], Rows]) -> Self:
+        return replace(self, **{field.name: _apply(getattr(self, field.name), function, nested)
+                                for field in fields(self)})
 
     def select(self, rows: Tensor) -> Self:
         """Re-order, repeat or drop rows: ``rows`` [N] long, any row any number of times."""
-        return self._map(lambda tensor: tensor.index_select(0, rows))
+        return self._map(lambda tensor: tensor.index_select(0, rows), lambda part: part.select(rows))
 
     def to(self, device: torch.device | str) -> Self:
         """Move every tensor."""
-        return self._map(lambda tensor: tensor.to(device))
+        return self._map(lambda tensor: tensor.to(device), lambda part: part.to(device))
 
     def pad_rows(self, multiple: int = ROW_MULTIPLE) -> Self:
         """Repeat row 0 until the row count is a multiple of ``multiple`` (see :data:`ROW_MULTIPLE`)."""
@@ -59,15 +60,15 @@ class Rows:
         return _first(self).shape[0]
 
 
-def _apply(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+def _apply(value: Any, function: Callable[[Tensor], Tensor], nested: Callable[[Rows], Rows]) -> Any:
     if value is None:
         return None
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Rows):
-        return value._map(function)
+        return nested(value)
     if isinstance(value, tuple):
-        return tuple(_apply(item, function) for item in value)
+        return tuple(_apply(item, function, nested) for item in value)
     raise TypeError(f"a field of Rows may be a Tensor, Rows, a tuple of those, or None; found {type(value).__name__}")
 
 

@@ -24,6 +24,7 @@ from seq2x.heads import (
     TagHeadConfig,
     TranslateHeadConfig,
 )
+from seq2x.heads.transformer_decoder import TransformerDecoderConfig
 from seq2x.text import PretrainedTextConfig, SubwordsConfig, TextConfig, WordsConfig
 from seq2x.training.optimisers import AdamConfig, OptimiserConfig
 from seq2x.training.progress import FitConfig
@@ -250,6 +251,12 @@ class RunConfig(Config):
                     if (most := self.tasks[name].limit.max_tokens) > encoder.max_length:
                         raise ValueError(f"{where}.max_length = {encoder.max_length} learned positions are fewer than "
                                          f"tasks.{name}.limit.max_tokens = {most}")
+        for name, task in self.tasks.items():
+            decoder = task.head.decoder if isinstance(task, TranslateTask) else None
+            if isinstance(decoder, TransformerDecoderConfig) and decoder.positions == "learned" and (
+                    task.limit.max_tokens > decoder.max_length):
+                raise ValueError(f"tasks.{name}.head.decoder.max_length = {decoder.max_length} learned positions are "
+                                 f"fewer than tasks.{name}.limit.max_tokens = {task.limit.max_tokens}")
         return self
 
     @model_validator(mode="before")

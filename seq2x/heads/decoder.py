@@ -32,6 +32,9 @@ class Decoder(nn.Module, Generic[M, S]):
     N = B K: the rows of a state are those of B sentences, K each, in order. The memory is never copied for them.
     """
 
+    most: int | None = None
+    """Tokens that it can read, the begin symbol among them, where there is an end to them."""
+
     @abstractmethod
     def begin(self, encoded: Encoded, states: Tensor) -> tuple[M, S]:
         """Return memory and first state, one row a sentence; ``states`` [B, T, D] is the layer attended to."""

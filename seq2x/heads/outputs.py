@@ -29,6 +29,8 @@ from seq2x.search import (
 
 UNK, BOS, EOS = 1, 2, 3
 """Ids that every target vocabulary has (see seq2x.text.vocabulary, whose strings this room does not know)."""
+NEVER = (PAD, UNK, BOS)
+"""No text would show padding, a second beginning or the unknown, so no score may hold them."""
 ROOM = 10
 """Tokens that an output may have beside what its source's length, or what is demanded of it, allows."""
 
@@ -77,6 +79,8 @@ def find(
     source: Tensor,
     config: SearchConfig,
     *,
+    never: tuple[int, ...] = NEVER,
+    most: int | None = None,
     count: int | None = None,
     n_best: int = 1,
     attention: bool = False,
@@ -86,12 +90,14 @@ def find(
     """Return the outputs of each row, best first, or in the order they are drawn in where ``sampling`` says how.
 
     ``source`` [B, T] is the mask of the source: a row's length limit is its own source's. Rows from ``count`` on are
-    padding, and have none.
+    padding, and have none. No output holds a token of ``never``, or is longer than ``most``, its end symbol counted.
     """
     count = len(source) if count is None else count
     limits = (source.sum(1) * config.max_length_ratio).long() + ROOM
     if demands.beginnings or demands.guide is not None:
         limits = torch.maximum(limits, _least(demands, len(source)).to(limits.device) + ROOM)
+    if most is not None:
+        limits = limits.clamp(max=most)
     limits[count:] = 1
     filters: list[Filter] = []
     if config.no_repeat_ngram:
@@ -102,10 +108,9 @@ def find(
         width = len(demands.generators[0])
         generators = [*demands.generators, *([Random(0)] * width for _ in range(len(source) - count))]
         drawn = Sampling(sampling.temperature, sampling.top_k, sampling.top_p)
-        return sample(step, memory, state, limits, generators, drawn, bos=BOS, eos=EOS, never=(PAD, UNK, BOS),
+        return sample(step, memory, state, limits, generators, drawn, bos=BOS, eos=EOS, never=never,
                       ranking=config.ranking, filters=filters, source=source, attention=attention)[:count]
-    # no text would show padding, a second beginning or the unknown, so no score may hold them
-    return beam_search(step, memory, state, limits, config.beam_size, bos=BOS, eos=EOS, never=(PAD, UNK, BOS),
+    return beam_search(step, memory, state, limits, config.beam_size, bos=BOS, eos=EOS, never=never,
                        ranking=config.ranking, filters=filters, guide=demands.guide, n_best=n_best, source=source,
                        attention=attention)[:count]
 

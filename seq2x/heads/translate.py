@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from seq2x.batch import PAD, Encoded, Loss, Rows, Tokens
 from seq2x.config import Config
+from seq2x.errors import DataError
 from seq2x.heads.base import Head, Outputs
 from seq2x.heads.decoder import Decoder
-from seq2x.heads.outputs import SearchConfig, find
+from seq2x.heads.outputs import NEVER, SearchConfig, find
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
 from seq2x.nn.losses import vocabulary_loss
@@ -47,6 +48,8 @@ class TranslateHead(Head):
     def __init__(self, config: TranslateHeadConfig, dims: tuple[int, ...], summary: int, outputs: Outputs) -> None:
         super().__init__()
         self.layer, self.smoothing = config.layer, config.label_smoothing
+        self.never = NEVER + outputs.silent
+        """Tokens that are in no output."""
         width = config.decoder.width
         self.table = nn.Embedding(outputs.size, width, padding_idx=PAD)
         nn.init.normal_(self.table.weight, std=width**-0.5)
@@ -80,7 +83,7 @@ class TranslateHead(Head):
     def loss(self, encoded: Encoded, target: Tokens) -> Loss:
         """Label-smoothed cross-entropy over the real target tokens after BOS, and what the decoder adds."""
         real = target.mask[:, 1:]
-        vectors, attention = self._force(encoded, target.ids[:, :-1])
+        vectors, attention = self._force(encoded, target, target.ids[:, :-1])
         total, likelihood = vocabulary_loss(
             vectors[real], self.output.weight, self.output.bias, target.ids[:, 1:][real], self.smoothing
         )
@@ -97,12 +100,16 @@ class TranslateHead(Head):
     def forced(self, encoded: Encoded, target: Tokens) -> tuple[Tensor, Tensor]:
         """Return :meth:`scores`, and the attention [B, S - 1, T] with which each was predicted."""
         # the last token too: S is a multiple of 16, as the bits of a row want
-        vectors, attention = self._force(encoded, target.ids)
+        vectors, attention = self._force(encoded, target, target.ids)
         log_probs = F.log_softmax(self.output(vectors).float(), dim=-1)[:, :-1]
         return log_probs.gather(2, target.ids[:, 1:, None])[..., 0] * target.mask[:, 1:], attention[:, :-1]
 
-    def _force(self, encoded: Encoded, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors [B, S, E] and attention [B, S, T] after each of the tokens ``ids`` [B, S]."""
+    def _force(self, encoded: Encoded, target: Tokens, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [B, S, E] and attention [B, S, T] after each of the tokens ``ids`` [B, S] of the target."""
+        most = self.decoder.most
+        if most is not None and (longest := int(target.lengths.max()) - 1) > most:
+            raise DataError(f"a target of {longest} tokens, the end symbol among them; the decoder's learned positions "
+                            f"end at {most} (decoder.max_length)")
         memory, state = self.begin(encoded)
         vectors, attention, _ = self.decoder.advance(memory, state, self.table(ids))
         return vectors, attention
@@ -122,4 +129,5 @@ class TranslateHead(Head):
     ) -> list[list[Hypothesis]]:
         """Return the ``n_best`` hypotheses of each row, best first; each row's length limit is its own source's."""
         memory, state = self.begin(encoded)
-        return find(self.step, memory, state, encoded.mask, config, n_best=n_best, attention=attention)
+        return find(self.step, memory, state, encoded.mask, config, never=self.never, most=self.decoder.most,
+                    n_best=n_best, attention=attention)

@@ -1,28 +1,55 @@
-"""The parts of a Transformer (Vaswani et al. 2017), with the norms first (Xiong et al. 2020). Knows no task.
+"""The parts of a Transformer (Vaswani et al. 2017), with the norms first (Xiong et al. 2020) or last. Knows no task.
 
-Letters: S queries, T keys, h heads; in a decoder N hypotheses of B sentences, and t positions already read. No key or
-value has a bias: that of a key cannot change a softmax, and that of a value is one with the output's.
+Letters: S queries, T keys, h heads; X keys of a decoder's own tokens. No key or value has a bias: that of a key cannot
+change a softmax, and that of a value is one with the output's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2x.config import Config
 from seq2x.nn.attention import masked_softmax
 from seq2x.nn.dropout import Dropout, RectifiedDropout, mask_like
 from seq2x.nn.linear import Linear, linear, missing_rows, product
+from seq2x.nn.positions import PositionKind, Turns, turned
+from seq2x.nn.refinement import Refinement
 
-Activation = Literal["relu", "gelu", "silu"]
+Activation = Literal["relu", "gelu", "silu", "swiglu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "silu": F.silu}
 
 Projected = tuple[Tensor, Tensor]
 """Keys and values, both [B, h, T, D / h]."""
+
+
+class LayersConfig(Config):
+    """What the layers of an encoder and those of a decoder have in common."""
+
+    heads: int = Field(4, ge=1)
+    feedforward: int = Field(1024, ge=1, description="units of the inner layer")
+    activation: Activation = Field("relu", description="swiglu: silu(V x) * W x in the inner layer (Shazeer 2020)")
+    dropout: float = Field(0.1, ge=0, lt=1, description="on attention weights, inner units and what each part adds")
+    norm: Literal["layer", "rms"] = Field("layer", description="rms: no mean is taken off (Zhang & Sennrich 2019)")
+    norm_first: bool = Field(
+        True, description="x + part(norm(x)), the steadier one; false: norm(x + part(x)) (Vaswani et al. 2017)")
+    positions: PositionKind = Field(
+        "sinusoidal", description="rotary: queries and keys are turned by theirs (Su et al. 2021)")
+    max_length: int = Field(1024, ge=1, description="tokens at most; for learned positions")
+
+    def misfit(self, width: int) -> str:
+        """Say why layers ``width`` wide cannot be made; empty where they can."""
+        if width % self.heads:
+            return f"{self.heads} heads do not divide"
+        if self.positions == "rotary" and width // self.heads % 2:
+            return f"rotary positions need heads of an even width, and there are {self.heads} in"
+        return ""
 
 
 class MultiHeadAttention(nn.Module):
@@ -44,19 +71,22 @@ class MultiHeadAttention(nn.Module):
         keys, values = self.memory(memory).chunk(2, dim=-1)
         return self._split(keys), self._split(values)
 
-    def read(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def read(self, states: Tensor, turns: Turns | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, all [B, h, T, D / h], of the same ``states`` [B, T, D]."""
-        if not self.training:
-            return self._split(self.query(states)), *self.project(states)
-        weight = torch.cat([self.query.weight, self.memory.weight])  # one product for all three
-        bias = F.pad(self.query.bias, (0, len(self.memory.weight)))
-        queries, keys, values = linear(states, weight, bias).chunk(3, dim=-1)
-        return self._split(queries), self._split(keys), self._split(values)
+        if self.training:
+            weight = torch.cat([self.query.weight, self.memory.weight])  # one product for all three
+            bias = F.pad(self.query.bias, (0, len(self.memory.weight)))
+            queries, keys, values = (self._split(part) for part in linear(states, weight, bias).chunk(3, dim=-1))
+        else:
+            queries, (keys, values) = self._split(self.query(states)), self.project(states)
+        if turns is not None:
+            queries, keys = turned(queries, turns), turned(keys, turns)
+        return queries, keys, values
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """What :meth:`read` gave, and ``mask`` bool [B, 1 or S, T], True = may be looked at -> [B, S, D]."""
         if not self.training:
-            found = _weights(queries, keys, mask, exact=False) @ values
+            found = product(_weights(queries, keys, mask, exact=True), values, exact=True)
         elif queries.is_cuda:
             found = F.scaled_dot_product_attention(queries, keys, values, mask[:, None], self.dropout.p)
         else:  # where it is no faster, and in evaluation rounds a row by what else is in the batch
@@ -73,6 +103,19 @@ class MultiHeadAttention(nn.Module):
             found = product(weights, values, exact=True)
         return self._join(found), weights
 
+    def score(self, states: Tensor, keys: Tensor) -> Tensor:
+        """Return what the softmax of :meth:`weigh` is taken of, [B, h, S, T], at least in float32."""
+        queries = self._split(self.query(states))
+        kind = torch.promote_types(queries.dtype, torch.float32)
+        with torch.autocast(queries.device.type, enabled=False):
+            return _scores(queries.to(kind), keys.to(kind), exact=not self.training)
+
+    def find(self, weights: Tensor, values: Tensor) -> Tensor:
+        """Return what ``weights`` [B, h, S, T], which may drop out, find among the values: [B, S, D]."""
+        with torch.autocast(weights.device.type, enabled=False):
+            found = product(self.dropout(weights), values.to(weights.dtype), exact=not self.training)
+        return self._join(found)
+
     def _join(self, found: Tensor) -> Tensor:
         """[B, h, S, D / h] -> [B, S, D]."""
         output: Tensor = self.output(found.transpose(1, 2).flatten(2))
@@ -85,8 +128,11 @@ class MultiHeadAttention(nn.Module):
 
 def _weights(queries: Tensor, keys: Tensor, mask: Tensor, *, exact: bool) -> Tensor:
     """``queries`` [B, h, S, d], ``keys`` [B, h, T, d], ``mask`` [B, 1 or S, T] -> [B, h, S, T]."""
-    scores = product(queries, keys.transpose(2, 3), exact=exact) / math.sqrt(queries.shape[-1])
-    return masked_softmax(scores, mask[:, None])
+    return masked_softmax(_scores(queries, keys, exact=exact), mask[:, None])
+
+
+def _scores(queries: Tensor, keys: Tensor, *, exact: bool) -> Tensor:
+    return product(queries, keys.transpose(2, 3), exact=exact) / math.sqrt(queries.shape[-1])
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rate: float) -> tuple[Tensor, Tensor]:
@@ -135,8 +181,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int, activation: Activation, dropout: float) -> None:
         super().__init__()
-        self.inner, self.outer = _linear(width, hidden), _linear(hidden, width)
-        self.activation = nn.Identity() if activation == "relu" else _ACTIVATIONS[activation]
+        self.gated = activation == "swiglu"
+        self.inner, self.outer = _linear(width, 2 * hidden if self.gated else hidden), _linear(hidden, width)
+        self.activation = nn.Identity() if activation in ("relu", "swiglu") else _ACTIVATIONS[activation]
         self.dropout = RectifiedDropout(dropout) if activation == "relu" else Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
@@ -144,77 +191,102 @@ class FeedForward(nn.Module):
         rows = states.flatten(0, -2)
         if self.training:  # once for both layers
             rows = F.pad(rows, (0, 0, 0, missing_rows(rows)))
-        output: Tensor = self.outer(self.dropout(self.activation(self.inner(rows))))
+        inner = self.activation(self.inner(rows))
+        if self.gated:
+            gates, inner = inner.chunk(2, dim=-1)
+            inner = F.silu(gates) * inner
+        output: Tensor = self.outer(self.dropout(inner))
         return output[: states.shape[:-1].numel()].view_as(states)
 
 
-class EncoderLayer(nn.Module):
-    """``x + attention(norm(x))``, then ``x + feedforward(norm(x))``: [B, T, D] -> [B, T, D]."""
+class _Layer(nn.Module):
+    """Parts that each add to the states: as ``x + part(norm(x))``, or with the norm last."""
 
-    def __init__(self, width: int, heads: int, feedforward: int, activation: Activation, dropout: float) -> None:
+    norms: nn.ModuleList
+    dropout: Dropout
+    norm_first: bool
+
+    def _finish(self, width: int, config: LayersConfig, parts: int) -> None:
+        self.norms = nn.ModuleList(norm(width, config) for _ in range(parts))
+        self.dropout, self.norm_first = Dropout(config.dropout), config.norm_first
+
+    def _before(self, part: int, states: Tensor) -> Tensor:
+        """What a part reads."""
+        return self.norms[part](states) if self.norm_first else states
+
+    def _add(self, part: int, states: Tensor, found: Tensor) -> Tensor:
+        summed = states + self.dropout(found)
+        return summed if self.norm_first else cast(Tensor, self.norms[part](summed))
+
+
+class EncoderLayer(_Layer):
+    """Attention to all positions, feed-forward: [B, T, D] -> [B, T, D]."""
+
+    def __init__(self, width: int, config: LayersConfig) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(width, heads, dropout)
-        self.feedforward = FeedForward(width, feedforward, activation, dropout)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.dropout = Dropout(dropout)
+        self.attention = MultiHeadAttention(width, config.heads, config.dropout)
+        self.feedforward = FeedForward(width, config.feedforward, config.activation, config.dropout)
+        self._finish(width, config, 2)
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, states: Tensor, mask: Tensor, turns: Turns | None = None) -> Tensor:
         """``states`` [B, T, D], ``mask`` [B, T] bool: padding is not looked at."""
-        queries, keys, values = self.attention.read(self.norms[0](states))
-        states = states + self.dropout(self.attention(queries, keys, values, mask[:, None]))
-        summed: Tensor = states + self.dropout(self.feedforward(self.norms[1](states)))
-        return summed
+        queries, keys, values = self.attention.read(self._before(0, states), turns)
+        states = self._add(0, states, self.attention(queries, keys, values, mask[:, None]))
+        return self._add(1, states, self.feedforward(self._before(1, states)))
 
 
-class DecoderLayer(nn.Module):
-    """Attention to the positions before, to a memory ``memory`` wide, feed-forward; each as ``x + part(norm(x))``."""
+class Source(NamedTuple):
+    """What a decoder's layer may look at of the source, and has looked at already."""
 
-    def __init__(
-        self, width: int, heads: int, feedforward: int, activation: Activation, dropout: float, memory: int
-    ) -> None:
+    memory: Projected
+    """Keys and values, [B, h, T, D / h]."""
+    mask: Tensor
+    """[B, 1, T] bool"""
+    sums: Tensor | None = None
+    """[B, F, K, T], where there is a refinement; see :class:`seq2x.nn.refinement.Refinement`."""
+    below: Tensor | None = None
+    """[B, h, S, T]: the weights of the layer below, for a refinement that reads them."""
+
+
+class DecoderLayer(_Layer):
+    """Attention to the positions before, to a memory ``memory`` wide, feed-forward: [B, S, D] -> [B, S, D]."""
+
+    def __init__(self, width: int, config: LayersConfig, memory: int, refinement: Refinement | None = None) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(width, heads, dropout)
-        self.cross = MultiHeadAttention(width, heads, dropout, memory)
-        self.feedforward = FeedForward(width, feedforward, activation, dropout)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.dropout = Dropout(dropout)
+        self.attention = MultiHeadAttention(width, config.heads, config.dropout)
+        self.cross = MultiHeadAttention(width, config.heads, config.dropout, memory)
+        self.feedforward = FeedForward(width, config.feedforward, config.activation, config.dropout)
+        self._finish(width, config, 3)
+        self.refinement = refinement
 
     def forward(
-        self, states: Tensor, past: Projected, memory: Projected, mask: Tensor
-    ) -> tuple[Tensor, Tensor, Projected]:
-        """One pass over S new positions of N rows, which are [B, K] to the memory of B sentences.
+        self, states: Tensor, past: Projected | None, mask: Tensor, source: Source, turns: Turns | None = None
+    ) -> tuple[Tensor, Projected, Tensor, Tensor | None]:
+        """One pass over S new positions ``states`` [B, S, D]; ``past``: keys and values of those before.
 
-        ``states`` [N, S, D]; ``past`` keys and values [N, h, t, D / h] of the positions before; ``memory`` those of
-        the source, [B, h, T, D / h], and its ``mask`` [B, T]. Returns states [N, S, D], the memory's attention weights
-        [B, h, K S, T], and keys and values of all t + S positions.
+        ``mask`` [B or 1, S, X] says which of all X positions each may look at. Returns the states, keys and values of
+        all, both [B, h, X, D / h], the weights on the source [B, h, S, T] and, with a refinement, its new sums.
         """
-        rows, steps, width = states.shape
-        queries, *new = self.attention.read(self.norms[0](states))
-        keys, values = (_follow(before, after) for before, after in zip(past, new, strict=True))
-        states = states + self.dropout(self.attention(queries, keys, values, _earlier(steps, keys)))
-        beams = self.norms[1](states).view(len(mask), -1, width)  # [B, K S, D]
-        found, weights = self.cross.weigh(beams, *memory, mask[:, None])
-        states = states + self.dropout(found.view(rows, steps, width))
-        summed: Tensor = states + self.dropout(self.feedforward(self.norms[2](states)))
-        return summed, weights, (keys, values)
+        queries, *new = self.attention.read(self._before(0, states), turns)
+        keys, values = new if past is None else (torch.cat(both, 2) for both in zip(past, new, strict=True))
+        states = self._add(0, states, self.attention(queries, keys, values, mask))
+        found, weights, sums = self._look(self._before(1, states), source)
+        states = self._add(1, states, found)
+        return self._add(2, states, self.feedforward(self._before(2, states))), (keys, values), weights, sums
+
+    def _look(self, states: Tensor, source: Source) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the source has for ``states``, the weights, and the new sums."""
+        if self.refinement is None:
+            return *self.cross.weigh(states, *source.memory, source.mask), None
+        scores = self.cross.score(states, source.memory[0])
+        with torch.autocast(states.device.type, enabled=False):
+            weights, sums = self.refinement(scores, source.mask, source.sums, source.below)
+        return self.cross.find(weights, source.memory[1]), weights, sums
 
 
-def _follow(before: Tensor, new: Tensor) -> Tensor:
-    """Put [N, h, S, d] after [N, h, t, d]."""
-    return torch.cat([before, new], 2) if before.shape[2] else new
-
-
-def _earlier(steps: int, keys: Tensor) -> Tensor:
-    """Which of the keys [N, h, t + S, d] each of the last S positions may look at: [1, S, t + S]."""
-    total = keys.shape[2]
-    return torch.ones(steps, total, dtype=torch.bool, device=keys.device).tril(total - steps)[None]
-
-
-def sinusoids(positions: Tensor, width: int) -> Tensor:
-    """Return [..., width] for ``positions`` [...]: sines and cosines in turn (Vaswani et al. 2017, section 3.5)."""
-    steps = torch.arange(0, width, 2, device=positions.device)
-    angles = positions[..., None] * torch.exp(steps * (-math.log(10000.0) / width))
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[..., :width]
+def norm(width: int, config: LayersConfig) -> nn.Module:
+    """Return a norm over the last dimension, ``width`` wide."""
+    return nn.LayerNorm(width) if config.norm == "layer" else nn.RMSNorm(width, eps=1e-6)
 
 
 def _linear(inputs: int, outputs: int, *, bias: bool = True) -> Linear:

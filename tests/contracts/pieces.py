@@ -46,6 +46,10 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
                                        "positions": "learned"},
+    "transformer, rotary, swiglu, rms": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24,
+                                         "positions": "rotary", "activation": "swiglu", "norm": "rms"},
+    "transformer, norms last": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24,
+                                "norm_first": False},
     "pretrained": {"kind": "pretrained", "model": TINY},
     "pretrained, mixed, frozen below, in windows": {"kind": "pretrained", "model": TINY, "mix": "scalar", "freeze": 1,
                                                     "window": 16},
@@ -70,6 +74,12 @@ HEADS: dict[str, dict[str, Any]] = {
     "translate transformer": {"kind": "translate", "decoder": TRANSFORMER},
     "translate transformer, two layers": {"kind": "translate", "tie": "none",  # and wider than what it attends to
                                           "decoder": {**TRANSFORMER, "width": 24, "layers": 2, "activation": "gelu"}},
+    "translate transformer, coverage": {"kind": "translate", "decoder": {
+        **TRANSFORMER, "layers": 2, "coverage": {"kind": "sum", "width": 6, "loss": "min"}}},
+    "translate transformer, rotary, swiglu, rms, coverage": {"kind": "translate", "decoder": {
+        **TRANSFORMER, "positions": "rotary", "activation": "swiglu", "norm": "rms", "coverage": {"kind": "sum"}}},
+    "translate transformer, learned, norms last": {"kind": "translate", "decoder": {
+        **TRANSFORMER, "positions": "learned", "norm_first": False}},
 }
 
 

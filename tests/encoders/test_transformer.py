@@ -11,7 +11,7 @@ from seq2x.batch import Tokens
 from seq2x.encoders.transformer import TransformerEncoder, TransformerEncoderConfig
 from seq2x.errors import ConfigError, DataError
 from seq2x.nn.embeddings import EmbeddingConfig
-from seq2x.nn.transformer import sinusoids
+from seq2x.nn.positions import sinusoids
 
 SMALL = TransformerEncoderConfig(embedding=EmbeddingConfig(width=32), layers=2, heads=4, feedforward=64)
 
@@ -62,7 +62,7 @@ def test_training_computes_what_prediction_does() -> None:
     torch.testing.assert_close(encoder.train()(tokens).states, encoder.eval()(tokens).states)
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
 def test_every_parameter_gets_a_gradient(positions: str) -> None:
     encoder = _encoder(SMALL.model_copy(update={"positions": positions, "dropout": 0.0})).train()
     encoder(Tokens.of([[4, 5, 6, 7], [8, 9, 10]])).states.square().mul(torch.rand(32)).sum().backward()
@@ -80,3 +80,5 @@ def test_learned_positions_end() -> None:
 def test_heads_that_do_not_divide_the_width() -> None:
     with pytest.raises(ConfigError, match=r"encoder.heads: 5 heads do not divide embeddings 32 wide"):
         SMALL.model_copy(update={"heads": 5}).build(20, None)
+    with pytest.raises(ConfigError, match=r"encoder.heads: rotary positions need heads of an even width, and there "):
+        SMALL.model_copy(update={"heads": 32, "positions": "rotary"}).build(20, None)

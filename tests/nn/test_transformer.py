@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from seq2x.batch import mask_of
-from seq2x.nn.transformer import Activation, DecoderLayer, EncoderLayer, MultiHeadAttention, _attend, sinusoids
+from seq2x.nn.attention import masked_softmax
+from seq2x.nn.positions import Positions, sinusoids, turned
+from seq2x.nn.refinement import Refinement
+from seq2x.nn.transformer import (
+    Activation,
+    DecoderLayer,
+    EncoderLayer,
+    FeedForward,
+    LayersConfig,
+    MultiHeadAttention,
+    Source,
+    _attend,
+    norm,
+)
 
 
 def _case(rows: int, length: int, width: int = 16) -> tuple[Tensor, Tensor]:
@@ -19,9 +33,9 @@ def _case(rows: int, length: int, width: int = 16) -> tuple[Tensor, Tensor]:
     return torch.randn(rows, length, width, generator=generator), mask_of(lengths, length)
 
 
-def _torch_layer(ours: EncoderLayer, activation: str) -> nn.TransformerEncoderLayer:
+def _torch_layer(ours: EncoderLayer, activation: str, norm_first: bool) -> nn.TransformerEncoderLayer:
     """torch's layer with our weights."""
-    theirs = nn.TransformerEncoderLayer(16, 4, 32, 0.0, activation, batch_first=True, norm_first=True)
+    theirs = nn.TransformerEncoderLayer(16, 4, 32, 0.0, activation, batch_first=True, norm_first=norm_first)
     attention = ours.attention
     with torch.no_grad():
         theirs.self_attn.in_proj_weight.copy_(torch.cat([attention.query.weight, attention.memory.weight]))
@@ -34,15 +48,20 @@ def _torch_layer(ours: EncoderLayer, activation: str) -> nn.TransformerEncoderLa
     return theirs.train()  # in evaluation it takes a shortcut of its own
 
 
+def _config(**settings: Any) -> LayersConfig:
+    return LayersConfig(**{"heads": 4, "feedforward": 32, "dropout": 0.0, **settings})
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_layer_equals_that_of_torch(activation: Activation, training: bool) -> None:
+def test_a_layer_equals_that_of_torch(activation: Activation, training: bool, norm_first: bool) -> None:
     torch.manual_seed(0)
-    ours = EncoderLayer(16, 4, 32, activation, dropout=0.0)
+    ours = EncoderLayer(16, _config(activation=activation, norm_first=norm_first))
     for parameter in ours.parameters():
         nn.init.normal_(parameter, std=0.3)
     states, mask = _case(8, 12)
-    expected = _torch_layer(ours, activation)(states, src_key_padding_mask=~mask)
+    expected = _torch_layer(ours, activation, norm_first)(states, src_key_padding_mask=~mask)
     torch.testing.assert_close(ours.train(training)(states, mask)[mask], expected[mask])
 
 
@@ -75,7 +94,7 @@ def test_a_mask_of_each_query_hides_the_future(training: bool) -> None:
 
 def test_rows_keep_their_bits_in_any_batch() -> None:
     torch.manual_seed(0)
-    layer = EncoderLayer(64, 4, 128, "relu", dropout=0.1).eval()
+    layer = EncoderLayer(64, _config(feedforward=128)).eval()
     states, mask = _case(24, 80, width=64)
     with torch.inference_mode():
         together = layer(states, mask)
@@ -89,7 +108,7 @@ def test_rows_keep_their_bits_in_any_batch() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_a_decoder_layer_equals_that_of_torch(training: bool) -> None:
     torch.manual_seed(0)
-    ours = DecoderLayer(16, 4, 32, "relu", 0.0, memory=16).train(training)
+    ours = DecoderLayer(16, _config(), memory=16).train(training)
     for parameter in ours.parameters():
         nn.init.normal_(parameter, std=0.3)
     theirs = nn.TransformerDecoderLayer(16, 4, 32, 0.0, "relu", batch_first=True, norm_first=True)
@@ -105,8 +124,8 @@ def test_a_decoder_layer_equals_that_of_torch(training: bool) -> None:
     states, (source, mask) = torch.randn(8, 5, 16), _case(8, 12)
     later = torch.ones(5, 5, dtype=torch.bool).triu(1)
     expected = theirs(states, source, tgt_mask=later, memory_key_padding_mask=~mask)
-    nothing = torch.zeros(8, 4, 0, 4)
-    found, weights, (keys, values) = ours(states, (nothing, nothing), ours.cross.project(source), mask)
+    found, (keys, values), weights, _ = ours(
+        states, None, ~later[None], Source(ours.cross.project(source), mask[:, None]))
     torch.testing.assert_close(found, expected)
     assert weights.shape == (8, 4, 5, 12)
     assert keys.shape == values.shape == (8, 4, 5, 4)
@@ -200,3 +219,56 @@ def test_attention_under_autocast_keeps_its_type() -> None:
         rounded = attention(*attention.read(states), mask)
     assert rounded.dtype == torch.bfloat16
     torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+
+
+def test_rotary_positions_turn_by_hand() -> None:
+    """Heads 4 wide: the first and third number turn by the position, the second and fourth by a hundredth of it."""
+    order = torch.tensor([0, 3])
+    turns = Positions("rotary", 8, 1).turns(order, 4)
+    assert turns is not None
+    found = turned(torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(2, 4), turns)
+    fast, slow = (3.0, 0.03)
+    expected = [math.cos(fast) - 3 * math.sin(fast), 2 * math.cos(slow) - 4 * math.sin(slow),
+                3 * math.cos(fast) + math.sin(fast), 4 * math.cos(slow) + 2 * math.sin(slow)]
+    torch.testing.assert_close(found, torch.tensor([[1.0, 2.0, 3.0, 4.0], expected]))
+
+
+def test_turned_products_know_distances_only() -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 1, 8)
+    positions = Positions("rotary", 8, 1)
+
+    def product(first: int, second: int) -> Tensor:
+        turns = [positions.turns(torch.tensor([place]), 8) for place in (first, second)]
+        assert turns[0] is not None
+        assert turns[1] is not None
+        return (turned(query, turns[0]) * turned(key, turns[1])).sum()
+
+    torch.testing.assert_close(product(2, 7), product(40, 45))
+    assert not torch.allclose(product(2, 7), product(2, 8))
+
+
+def test_the_other_norm_and_the_gated_unit_by_hand() -> None:
+    states = torch.tensor([[[3.0, -4.0]]])
+    torch.testing.assert_close(norm(2, _config(norm="rms"))(states), states / math.sqrt(12.5))
+    gated = FeedForward(2, 2, "swiglu", 0.0)
+    with torch.no_grad():
+        gated.inner.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.0, 3.0]]))
+        gated.outer.weight.copy_(torch.eye(2))
+    expected = torch.tensor([[[6 * 3 / (1 + math.exp(-3)), -12 * -4 / (1 + math.exp(4))]]])
+    torch.testing.assert_close(gated(states), expected)
+
+
+def test_a_refinement_by_hand() -> None:
+    """One head, one unit that passes the sums: what was looked at is taken off the scores of the next position."""
+    refinement = Refinement(1, 1, below=False)
+    with torch.no_grad():
+        refinement.inner.weight.fill_(1)
+        refinement.inner.bias.fill_(0)
+        refinement.outer.weight.fill_(2)
+    scores, mask = torch.tensor([[[[1.0, 0.0], [0.5, 2.0], [0.0, 0.0]]]]), torch.ones(1, 1, 2, dtype=torch.bool)
+    looked = masked_softmax(scores[0, 0], mask[0])
+    sums = torch.stack([torch.zeros(2), looked[0], looked[0] + looked[1]])
+    found, after = refinement(scores, mask, torch.zeros(1, 1, 1, 2), None)
+    torch.testing.assert_close(found[0, 0], torch.softmax(scores[0, 0] - 2 * sums, -1))
+    torch.testing.assert_close(after[0, 0, 0], looked.sum(0))
