@@ -11,7 +11,7 @@ from seq2x.heads import Outputs
 from seq2x.heads.base import Head
 from seq2x.model import Model, Own
 from seq2x.settings import RunConfig, SharingTask, TaskConfig
-from seq2x.text import Pretrained, Processor, Vocabulary
+from seq2x.text import Pretrained, Processor, Subwords, Vocabulary
 
 
 def build_model(
@@ -36,7 +36,8 @@ def build_model(
         try:
             if task.kind == "translate":
                 assert target is not None
-                outputs = Outputs(target.size, source=encoder.table if config.joint else None)
+                silent = tuple(target.symbols.values()) if isinstance(target, Subwords) else ()
+                outputs = Outputs(target.size, source=encoder.table if config.joint else None, silent=silent)
             elif task.kind == "tag":
                 outputs = Outputs(len(labels[name]), labels[name].entries, task.model_scheme)
             elif task.kind == "language_model":

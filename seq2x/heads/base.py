@@ -25,6 +25,8 @@ class Outputs(NamedTuple):
     """Width of each of the encoder's two directions; 0 = it has none."""
     causal: bool = False
     """Whether the encoder's states see nothing to the right."""
+    silent: tuple[int, ...] = ()
+    """Target tokens that are never put out, beside the special ones."""
 
 
 class Head(nn.Module):

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from seq2x.errors import DataError
-from seq2x.text import Encoding, Processor
+from seq2x.text import Encoding, Processor, Subwords
 
 _ENDERS = "\u3002\uff01\uff1f"  # full stops of scripts that write no blank behind them
 _UNIT = re.compile(rf"[^\s{_ENDERS}]*[{_ENDERS}]+[\u201d\u2019\u300d\u300f\uff09]*|[^\s{_ENDERS}]+")
@@ -41,10 +41,18 @@ class Part(NamedTuple):
 
 
 def cut_text(text: str, processor: Processor, most: int) -> list[Part]:
-    """Encode ``text`` in consecutive windows of at most ``most`` tokens, end symbols counted; mostly it is one."""
+    """Encode ``text`` in consecutive windows of at most ``most`` tokens, end symbols counted; mostly it is one.
+
+    A symbol that it begins with, the tag of a language, begins every window.
+    """
     whole = processor.encode(text)
     if len(whole.ids) <= most:
         return [Part(0, text, whole)]
+    if isinstance(processor, Subwords) and (tag := processor.tag(text)):
+        left = most - len(processor.encode(tag).ids) + 1
+        if left > 1:
+            return [Part(start, tag + part, processor.encode(tag + part))
+                    for start, part, _ in cut_text(text[len(tag):], processor, left)]
     units = [part for match in _UNIT.finditer(text) for part in _halves(text, match.span(), processor, most)]
     costs = [_cost(text[start:end], processor) for start, end in units]
     ends = [bool(_SENTENCE_END.search(text, start, end)) for start, end in units]

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 # A piece may begin with blanks but never holds one behind a letter, so no merge reaches over the end of a word.
 _WORD = re.compile("\u2581*[^\u2581]+|\u2581+")
 
 
 class Merges:
-    """The pieces of a BPE model: ``ids`` of all of them, ``scores`` of those that merge two others (best first)."""
+    """The pieces of a BPE model: ``ids`` of all of them, ``scores`` of those that merge two others (best first).
 
-    def __init__(self, ids: Mapping[str, int], scores: Mapping[str, float], unknown: int) -> None:
+    ``symbols`` are pieces that stay whole wherever they stand, and have no part in any other.
+    """
+
+    def __init__(self, ids: Mapping[str, int], scores: Mapping[str, float], unknown: int,
+                 symbols: Sequence[str] = ()) -> None:
         self._ids, self._scores, self._unknown = ids, scores, unknown
+        longest_first = sorted(symbols, key=len, reverse=True)  # as SentencePiece matches them
+        self._symbols = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if symbols else None
 
     def encode(self, texts: Iterable[str], dropout: float, seed: int) -> list[list[int]]:
         """Encode normalised ``texts``; each possible merge of each step is left out with probability ``dropout``.
@@ -26,11 +32,18 @@ class Merges:
         Provilkov et al. 2020, algorithm 1. With dropout 0 it is SentencePiece's own segmentation.
         """
         draw = random.Random(seed).random
-        return [[number for word in _WORD.findall(text) for number in self._merge(word, dropout, draw)]
+        return [[number for word in self._words(text) for number in self._merge(word, dropout, draw)]
                 for text in texts]
 
+    def _words(self, text: str) -> Iterator[str]:
+        for place, part in enumerate(self._symbols.split(text) if self._symbols else [text]):
+            if place % 2:
+                yield part
+            else:
+                yield from _WORD.findall(part)
+
     def _merge(self, word: str, dropout: float, draw: Callable[[], float]) -> list[int]:
-        symbols = list(word)
+        symbols = [word] if self._symbols and self._symbols.fullmatch(word) else list(word)
         while True:
             best, at = 0.0, -1
             for index in range(len(symbols) - 1):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import sentencepiece
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from seq2x.config import Config
 from seq2x.errors import ConfigError, DataError, RunError
@@ -46,6 +46,19 @@ class SubwordsConfig(Config):
     )
     lines: int = Field(1_000_000, ge=1, description="learnt from so many lines at most, drawn at random")
     character_coverage: float = Field(0.9995, ge=0.98, le=1, description="share of characters that become pieces")
+    symbols: tuple[str, ...] = Field(
+        (), description="kept as one piece wherever they stand, and never put out: tags such as '<2de>' that begin a "
+                        "source and say its target's language (Johnson et al. 2017)")
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols_are_pieces(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in symbols:
+            if not symbol or re.search("[\\s\u2581]", symbol):
+                raise ValueError(f"found {symbol!r}; expected a text without blanks")
+            if symbol in SPECIALS or symbols.count(symbol) > 1:
+                raise ValueError(f"{symbol!r} stands for something already; expected another text")
+        return symbols
 
     @model_validator(mode="after")
     def _dropout_is_of_bpe(self) -> SubwordsConfig:
@@ -73,17 +86,17 @@ class SubwordsConfig(Config):
                 max_sentence_length=2**30,  # bytes; the default would leave out long lines without a word
                 pad_id=PAD, unk_id=UNK, bos_id=BOS, eos_id=EOS,
                 pad_piece=SPECIALS[PAD], unk_piece=SPECIALS[UNK], bos_piece=SPECIALS[BOS], eos_piece=SPECIALS[EOS],
-                minloglevel=2,
+                user_defined_symbols=list(self.symbols), minloglevel=2,
             )
         except RuntimeError as error:
             raise lines.stopped_by or self._explain(str(error)) from None
-        return Subwords(model.getvalue(), self.dropout)
+        return Subwords(model.getvalue(), self.dropout, self.symbols)
 
     def load(self, directory: Path, name: str) -> Subwords:
         """Read ``name``.model; a missing or damaged file is a RunError."""
         path = Path(directory) / f"{name}.model"
         try:
-            return Subwords(path.read_bytes(), self.dropout)
+            return Subwords(path.read_bytes(), self.dropout, self.symbols)
         except FileNotFoundError:
             raise RunError(f"{path}: no such file; a SentencePiece model was expected") from None
         except (RuntimeError, ValueError) as error:
@@ -112,8 +125,11 @@ class Subwords:
     character_size = None
     character_entries = None
 
-    def __init__(self, model: bytes, dropout: float = 0.0) -> None:
-        """``model`` is the content of a .model file; RuntimeError or ValueError if it is not one of ours."""
+    def __init__(self, model: bytes, dropout: float = 0.0, symbols: Sequence[str] = ()) -> None:
+        """``model`` is the content of a .model file; RuntimeError or ValueError if it is not one of ours.
+
+        ``symbols`` are those that it was learnt with.
+        """
         if not model:
             raise ValueError("the file is empty")
         self.model = model
@@ -123,6 +139,11 @@ class Subwords:
         ids = tuple(getattr(self._processor, f"{name}_id")() for name in ("pad", "unk", "bos", "eos"))
         if ids != (PAD, UNK, BOS, EOS):
             raise ValueError(f"pad, unk, bos and eos have the ids {ids}; expected {(PAD, UNK, BOS, EOS)}")
+        self.symbols = {symbol: int(self._processor.piece_to_id(symbol)) for symbol in symbols}
+        """The ids of pieces that no output may hold."""
+        if unknown := [symbol for symbol, number in self.symbols.items() if number == UNK]:
+            raise ValueError(f"it has no piece {unknown[0]!r}, which is one of text.symbols")
+        self._tags = re.compile("|".join(map(re.escape, symbols)) or "(?!)")
 
     @property
     def size(self) -> int:
@@ -173,6 +194,12 @@ class Subwords:
         """Join pieces to text; bytes that are no UTF-8 become U+FFFD."""
         return str(self._processor.decode([number for number in ids if number >= len(SPECIALS)]))
 
+    def tag(self, text: str) -> str:
+        """Return the symbol that ``text`` begins with, and the blanks around it; or nothing."""
+        begin = len(text) - len(text.lstrip())
+        found = self._tags.match(text, begin)
+        return text[: len(text) - len(text[found.end():].lstrip())] if found else ""
+
     def save(self, directory: Path, name: str) -> None:
         """Write ``name``.model."""
         (Path(directory) / f"{name}.model").write_bytes(self.model)
@@ -189,7 +216,7 @@ class Subwords:
         ids = {piece: number for number, piece in enumerate(self.entries) if number >= len(SPECIALS)}
         scores = {piece: self._processor.get_score(number) for piece, number in ids.items()
                   if not self._processor.is_byte(number)}
-        return Merges(ids, scores, UNK)
+        return Merges(ids, scores, UNK, tuple(self.symbols))
 
 
 def sample(items: Iterable[T], most: int, seed: int = 0) -> Iterator[T]:
