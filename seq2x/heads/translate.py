@@ -17,6 +17,7 @@ from seq2x.heads.decoder import Decoder
 from seq2x.heads.outputs import NEVER, SearchConfig, find
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
+from seq2x.nn.linear import Linear
 from seq2x.nn.losses import vocabulary_loss
 from seq2x.search import Hypothesis
 
@@ -58,7 +59,7 @@ class TranslateHead(Head):
         if config.tie == "all":
             self._tie_source(outputs, width)
         self.decoder: Decoder[Any, Any] = config.decoder.build(dims[config.layer], summary)
-        self.output = nn.Linear(width, outputs.size)
+        self.output = Linear(width, outputs.size)
         nn.init.zeros_(self.output.bias)
         if config.tie != "none":
             self.output.weight = self.table.weight
