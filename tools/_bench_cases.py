@@ -117,4 +117,29 @@ DATA = Bench(
     lines=("data_lines.py", "LINES", "WORK"),
 )
 
-BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN, "data": DATA}
+
+
+def translation(settings: str, workers: int) -> Duel:
+    """Ours in so many processes (one of all threads, or two of one thread) and the peer, which knows one."""
+    case = f"{TRAININGS[settings]} beam 10 batch 32 fp32 {workers} worker{'s' if workers > 1 else ''} vs opennmt-py"
+    return Duel(
+        ("translate_ours.py", f"{settings}.toml", "WORK", str(workers)),
+        ("translate_opennmt.py", f"{settings}.yaml", "WORK"),
+        (Figure("sentences/s", case, "sentences/s", True),),
+        {"threads": 0, "sentences": 0, "steps": 0, "parameters": 0.05},
+    )
+
+
+TRANSLATE = Bench(
+    "translation at 16 tokens a sentence with untrained weights, sentences a second (cold start: seconds)",
+    OPENNMT_PY, 2, (
+        translation("transformer", 1), translation("transformer", 2), translation("recurrent", 1),
+        translation("recurrent", 2),
+        Duel(("translate_start.py", "WORK", "translate"), ("translate_start.py", "WORK", "torch"),
+             (Figure("seconds", "cold start vs import torch", "s", False),), {"starts": 0}),
+    ),
+    data="multi30k",
+    prepare=("translate_data.py", "DATA", "WORK"),
+)
+
+BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN, "data": DATA, "translate": TRANSLATE}

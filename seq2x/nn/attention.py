@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from seq2x.config import Config
-from seq2x.nn.linear import Linear, product
+from seq2x.nn.linear import Linear, linear, product
 
 
 class AdditiveAttentionConfig(Config):
@@ -77,8 +77,9 @@ class AdditiveAttention(nn.Module):
         sum_ = self.query(query)[:, :, None] + keys[:, None]  # [B, K, T, A]
         if self.feature is not None:
             assert features is not None
-            sum_ = sum_ + self.feature(features)
-        return masked_softmax(self.score(sum_.tanh())[..., 0], mask[:, None])
+            sum_ = _plus(sum_, features, self.feature.weight)
+        bent = sum_.tanh() if torch.is_grad_enabled() else sum_.tanh_()  # the largest tensor of a search step
+        return masked_softmax(self.score(bent)[..., 0], mask[:, None])
 
 
 class ProductAttention(nn.Module):
@@ -102,6 +103,15 @@ class ProductAttention(nn.Module):
             # h' (W3 c_j) = (W3' h)' c_j: the features never grow to the width of the keys
             scores = scores + (features * (query @ self.feature.weight)[:, :, None]).sum(-1)
         return masked_softmax(scores * self.scale, mask[:, None])
+
+
+def _plus(sum_: Tensor, features: Tensor, weight: Tensor) -> Tensor:
+    """``sum_`` [B, K, T, A] and the product of ``features`` [B, K, T, F] with ``weight`` [A, F]."""
+    if torch.is_grad_enabled():
+        return sum_ + linear(features, weight, None)
+    for feature, column in zip(features.unbind(-1), weight.unbind(1), strict=True):  # no second tensor of that size
+        sum_.addcmul_(feature[..., None], column)
+    return sum_
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

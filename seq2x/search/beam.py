@@ -16,6 +16,7 @@ from torch import Tensor
 
 from seq2x.search.base import Filter, Hypothesis, Live, M, Ranking, S, Step
 from seq2x.search.guided import Guide, choose
+from seq2x.search.top import top
 
 
 def beam_search(
@@ -83,7 +84,7 @@ class _Slots:
             end = total[at_limit, :, self.eos]
             total[at_limit] = -torch.inf
             total[at_limit, :, self.eos] = end
-        best, choice = total.view(rows, -1).topk(self.beam)  # [B, K], best first
+        best, choice = top(total.view(rows, -1), self.beam)  # [B, K], best first
         if guide is not None:
             self._guide(guide, live, total, best, choice)
         parent, token = choice // vocabulary, choice % vocabulary
