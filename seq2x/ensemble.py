@@ -44,6 +44,17 @@ class Ensemble:
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = tuple(members)
 
+    @property
+    def never(self) -> tuple[int, ...]:
+        """Tokens that are in no output."""
+        return self.members[0].head.never  # one target vocabulary, hence one answer
+
+    @property
+    def most(self) -> int | None:
+        """Tokens of the longest output, where there is an end to what a member can read."""
+        return min((member.head.decoder.most for member in self.members if member.head.decoder.most is not None),
+                   default=None)
+
     def begin(self, batch: Batch) -> tuple[Rows, Rows, Tensor]:
         """Return memory and first state, one row a sentence, and the mask [B, T] of the source."""
         started = []

@@ -395,3 +395,14 @@ class TestWindows:
     def test_a_text_is_cut_behind_its_sentences(self) -> None:
         parts = cut_text("a b c. d a b. c d a b c d", self.WORDS, 6)
         assert [self.WORDS.decode(part.ids) for part in parts] == ["a b c .", "d a b .", "c d a", "b c d"]
+
+    def test_every_window_begins_with_the_tag_of_the_text(self) -> None:
+        lines = ["<2de> a b c. d a b.", "<2fr> c d a b c d"]
+        pieces = SubwordsConfig(size=270, symbols=("<2de>", "<2fr>")).learn(lines * 5)
+        for tag in ("<2de> ", "<2fr>", ""):
+            text = tag + " ".join(lines[0][6:] for _ in range(6))
+            parts = cut_text(text, pieces, 12)
+            assert len(parts) > 3
+            assert all(pieces.tag(part.text) == tag and len(part.ids) <= 12 for part in parts)
+            assert all(pieces.encode(part.text) == part.encoding for part in parts)
+            assert "".join(part.text[len(tag):] for part in parts).replace(" ", "") == text[len(tag):].replace(" ", "")

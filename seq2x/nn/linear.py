@@ -54,7 +54,9 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """``input`` [..., in_features] -> [..., out_features]; in autocast's type, where it is on."""
-        return linear(input, self.weight, self.bias)
+        if self.training or not torch.is_grad_enabled():
+            return linear(input, self.weight, self.bias)
+        return super().forward(input)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -190,8 +190,9 @@ class Translator(Predictor):
         demands = Demands([job.beginning for job in jobs], guide, generators)
         with inference(*self._networks, precision=self.precision) as device:
             memory, state, mask = self._models.begin(batch_of([job.part.encoding for job in jobs]).to(device))
-            found = find(self._models.step, memory, state, mask, how.search, count=len(jobs), n_best=how.candidates,
-                         attention=how.details, demands=demands, sampling=how.sampling)
+            found = find(self._models.step, memory, state, mask, how.search, never=self._models.never,
+                         most=self._models.most, count=len(jobs), n_best=how.candidates, attention=how.details,
+                         demands=demands, sampling=how.sampling)
         for job, hypotheses in zip(jobs, found, strict=True):
             if not hypotheses:
                 raise DataError(f"text {job.number}: no translation within the length limit begins as asked and "

@@ -15,7 +15,10 @@ M = TypeVar("M", bound=Rows)
 S = TypeVar("S", bound=Rows)
 
 Step = Callable[[M, S, Tensor], tuple[Tensor, Tensor | None, S]]
-"""(memory of B rows, state of N = B K rows, last tokens [N]) -> (log_probs [N, V], attention [N, T] | None, state)"""
+"""(memory of B rows, state of N = B K rows, last tokens [N]) -> (log_probs [N, V], attention [N, T] | None, state)
+
+The log-probabilities are the search's to change.
+"""
 
 Filter = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(log_probs [N, V], tokens so far [N, t], the sentence of each [N]) -> log_probs, -inf where a token is forbidden."""

@@ -77,7 +77,7 @@ class _Slots:
     def fill(self, live: Live[M, S], log_probs: Tensor, guide: Guide | None) -> tuple[Tensor, Tensor]:
         """Extend every live hypothesis by one token; return the scores [B, K] and where a hypothesis has ended."""
         rows, vocabulary = len(live.index), log_probs.shape[1]
-        total = self.scores[:, :, None] + log_probs.view(rows, self.beam, vocabulary)
+        total = log_probs.view(rows, self.beam, vocabulary).add_(self.scores[:, :, None])  # as large as none beside it
         total.index_fill_(2, self.never, -torch.inf)
         at_limit = live.limits <= live.length
         if at_limit.any():

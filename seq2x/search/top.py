@@ -19,7 +19,7 @@ def top(numbers: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if width < 8 * BLOCK * count:
         best, place = numbers.topk(count)
         return best, place
-    blocks = numbers[:, :whole].unflatten(1, (-1, BLOCK))
+    blocks = numbers[:, :whole].view(rows, -1, BLOCK)
     chosen = blocks.amax(2).topk(count).indices  # [B, K]
     inside = torch.arange(BLOCK, device=numbers.device)
     rest = torch.arange(whole, width, device=numbers.device).expand(rows, -1)

@@ -10,7 +10,8 @@ from contracts.pieces import HEADS, TARGETS, batch, build, examples
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2x.batch import LENGTH_MULTIPLE, PAD, Batch, Rows, Tokens
+from seq2x.batch import LENGTH_MULTIPLE, PAD, Batch, Encoded, Rows, Tokens
+from seq2x.heads import Outputs, TranslateHeadConfig
 from seq2x.heads.outputs import BOS, EOS, UNK, SearchConfig
 from seq2x.heads.translate import TranslateHead
 from seq2x.model import Model
@@ -79,6 +80,17 @@ def test_beam_1_is_greedy_over_the_decoder_itself(name: str) -> None:
                 break
             tokens.append(int(logits.argmax()))
         assert list(hypothesis.tokens) == tokens[1:]
+
+
+@torch.no_grad()
+def test_a_silent_token_never_comes_out() -> None:
+    torch.manual_seed(0)
+    head = TranslateHeadConfig().build((8,), 8, Outputs(20, silent=(7, 9))).eval()
+    head.output.bias[[7, 9]] += 100
+    states = torch.randn(8, 16, 8)
+    encoded = Encoded((states,), torch.ones(8, 16, dtype=torch.bool), states.mean(1))
+    found = head.predict(encoded, SearchConfig(beam_size=3, max_length_ratio=0.5), n_best=3)
+    assert {7, 9}.isdisjoint(token for row in found for hypothesis in row for token in hypothesis.tokens)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from seq2x.nn import linear
-from seq2x.nn.linear import FewOutputs, Linear, fast_products, filled, product
+from seq2x.nn.linear import LEAST, FewOutputs, Linear, fast_products, filled, product
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 5, 11, 12])
@@ -110,3 +110,15 @@ def test_rows_have_few_sizes() -> None:
     rows = filled(torch.ones(17, 2), torch.bfloat16)
     assert rows.dtype == torch.bfloat16
     assert rows.sum(1).tolist() == [2.0] * 17 + [0.0] * 15
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"), [(LEAST, LEAST), (65, 71), (100, 250), (256, 1003), (511, 97), (60, 70)])
+def test_a_linear_layer_keeps_the_bits_of_a_row_in_any_batch(inputs: int, outputs: int) -> None:
+    torch.manual_seed(0)
+    layer, rows = Linear(inputs, outputs).eval(), torch.randn(1000, inputs)
+    with torch.inference_mode():
+        for count in (8, 16, 24, 88, 136, 320, 1000):
+            together = layer(rows[:count])
+            for row in (0, count // 2, count - 1):
+                assert torch.equal(layer(rows[row].expand(8, inputs))[0], together[row])

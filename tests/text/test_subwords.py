@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seq2x.errors import ConfigError, DataError, RunError
-from seq2x.text import EOS, SPECIALS, UNK, SubwordsConfig
+from seq2x.text import EOS, SPECIALS, UNK, Subwords, SubwordsConfig
 
 TEXTS = [
     "the miller grinds the corn while the river turns the wheel",
@@ -189,3 +189,48 @@ def test_a_missing_or_damaged_model_is_an_error_of_the_run(tmp_path, exact):
 def test_dropout_needs_bpe():
     with pytest.raises(ValidationError, match="drops merges of BPE"):
         SubwordsConfig(model="unigram", dropout=0.1)
+
+
+TAGS = ("<2de>", "<2fr>")
+
+
+@pytest.fixture(scope="module")
+def tagged():
+    return SubwordsConfig(size=345, dropout=0.5, symbols=TAGS).learn(f"{TAGS[place % 2]} {text}"
+                                                                    for place, text in enumerate(TEXTS))
+
+
+@pytest.mark.parametrize("text", ["<2de> the mill", "<2fr>the mill", "  <2de> ", "a<2de>b the <2fr> mill"])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_symbols_are_one_piece_wherever_they_stand(tagged, text, seed):
+    pieces = [tagged.entries[number] for number in tagged.encode(text, seed).ids]
+    assert [piece for piece in pieces if piece in TAGS] == [tag for tag in TAGS for _ in range(text.count(tag))]
+    assert not any("2" in piece for piece in pieces if piece not in TAGS)
+    assert tagged.decode(tagged.encode(text, seed).ids) == " ".join(text.split())
+
+
+def test_symbols_without_dropout_are_as_sentencepiece_has_them(tagged):
+    undropped = Subwords(tagged.model, 1e-12, TAGS)
+    for text in ["<2de> the mill turns", "<2fr>millers' wives", "low <2de>"]:
+        assert undropped.encode(text, sample=1) == tagged.encode(text)
+
+
+def test_the_tag_of_a_text(tagged):
+    assert [tagged.tag(text) for text in ["<2de> the mill", " <2fr>  a", "a <2de>", "", "<2xx> a"]] == [
+        "<2de> ", " <2fr>  ", "", "", ""]
+    assert tagged.symbols == {"<2de>": tagged.entries.index("<2de>"), "<2fr>": tagged.entries.index("<2fr>")}
+    assert Subwords(tagged.model).tag("<2de> the mill") == ""
+
+
+@pytest.mark.parametrize(("symbols", "message"), [
+    (["a b"], "expected a text without blanks"), ([""], "expected a text without blanks"),
+    (["<s>"], "stands for something already"), (["<2de>", "<2de>"], "stands for something already")])
+def test_symbols_that_cannot_be(symbols, message):
+    with pytest.raises(ValidationError, match=message):
+        SubwordsConfig(symbols=symbols)
+
+
+def test_a_model_without_its_symbols(tmp_path, exact):
+    exact.save(tmp_path, "source")
+    with pytest.raises(RunError, match=r"it has no piece '<2de>', which is one of text\.symbols"):
+        SubwordsConfig(symbols=TAGS).load(tmp_path, "source")

@@ -191,6 +191,9 @@ def test_cases_have_their_published_names() -> None:
                   "recurrent coverage bf16 vs opennmt-py", "recurrent coverage bf16 memory vs opennmt-py"],
         "data": ["cache to tensors", *(f"{what}, {workers}" for what in ("tokenise", "BPE-dropout")
                                        for workers in ("no workers", "1 worker", "2 workers"))],
+        "translate": [*(f"{model} beam 10 batch 32 fp32 {workers} vs opennmt-py"
+                        for model in ("transformer", "recurrent coverage") for workers in ("1 worker", "2 workers")),
+                      "cold start vs import torch"],
     }
 
 
@@ -198,7 +201,7 @@ def test_every_script_is_there(tools: Path) -> None:
     for bench in _bench_cases.BENCHES.values():
         for script in (bench.prepare, *(side for duel in bench.duels for side in (duel.ours, duel.peer))):
             for word in script:
-                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16") \
+                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16", "1", "2", "translate") \
                     or (tools / "bench_scripts" / word).is_file()
 
 

@@ -14,9 +14,9 @@ from types import ModuleType
 
 os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # or torch refuses what the peer has just saved
 
-import torch  # noqa: E402 - after the line above
-import yaml  # noqa: E402
-from translate_data import BATCH, BEAM, STEPS  # noqa: E402
+import torch
+import yaml
+from translate_data import BATCH, BEAM, STEPS
 
 for name in ("spacy", "fasttext"):  # large, and imported for transforms that are not used here
     sys.modules[name] = ModuleType(name)
@@ -52,7 +52,8 @@ def main(settings: Path, work: Path) -> None:
     translate_opts(parser)
     length = str(STEPS)
     options = parser.parse_args([
-        "-model", str(untrained(settings, work)), "-src", str(work / "pieces.txt"), "-output", str(work / "opennmt.txt"),
+        "-model", str(untrained(settings, work)), "-src", str(work / "pieces.txt"),
+        "-output", str(work / "opennmt.txt"),
         "-beam_size", str(BEAM), "-batch_size", str(BATCH), "-min_length", length, "-max_length", length])
     for check in (ArgumentParser.validate_translate_opts, ArgumentParser._get_all_transform_translate,
                   ArgumentParser._validate_transforms_opts, ArgumentParser.validate_translate_opts_dynamic):

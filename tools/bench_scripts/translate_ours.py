@@ -18,7 +18,6 @@ import torch
 from translate_data import BATCH, BEAM, PIECES, STEPS, sentences
 
 from seq2x import Translator
-from seq2x.heads import SearchConfig
 
 LONGEST = 16  # what a batch is padded to
 
@@ -27,7 +26,8 @@ def translate(run: Path, texts: list[str], ready: Barrier | None, seconds: Conne
     """Translate some to warm up, then all; return the seconds of the latter, from when every process is ready."""
     translator = Translator.load(run)
     # PIECES tokens a sentence: such a share of them, and ten more, is the limit, which no output ends before
-    search = SearchConfig(beam_size=BEAM, max_length_ratio=(STEPS - 10 + 0.5) / PIECES)
+    limit = (STEPS - 10 + 0.5) / PIECES
+    search = translator.search.model_copy(update={"beam_size": BEAM, "max_length_ratio": limit})
     translator.translate(texts[: 2 * BATCH], search=search, batch_tokens=BATCH * LONGEST)
     if ready is not None:
         ready.wait()
@@ -48,7 +48,7 @@ def together(run: Path, texts: list[str], workers: int) -> float:
                  for first in range(workers)]
     for process in processes:
         process.start()
-    taken = [receive.recv() for _ in processes]
+    taken: list[float] = [receive.recv() for _ in processes]
     for process in processes:
         process.join()
     return max(taken)
