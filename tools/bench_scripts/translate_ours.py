@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -24,6 +23,8 @@ LONGEST = 16  # what a batch is padded to
 
 def translate(run: Path, texts: list[str], ready: Barrier | None, seconds: Connection | None) -> float:
     """Translate some to warm up, then all; return the seconds of the latter, from when every process is ready."""
+    if ready is not None:
+        torch.set_num_threads(1)
     translator = Translator.load(run)
     # PIECES tokens a sentence: such a share of them, and ten more, is the limit, which no output ends before
     limit = (STEPS - 10 + 0.5) / PIECES
@@ -41,7 +42,6 @@ def translate(run: Path, texts: list[str], ready: Barrier | None, seconds: Conne
 
 def together(run: Path, texts: list[str], workers: int) -> float:
     """The seconds of the slowest of several processes of one thread, each with its share."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     ready, (receive, send) = context.Barrier(workers), context.Pipe(duplex=False)
     processes = [context.Process(target=translate, args=(run, texts[first::workers], ready, send))
