@@ -20,7 +20,7 @@ from typing import NamedTuple
 from _bench_cases import BENCHES, Bench, Duel, Figure
 from _datasets import folder_of_data
 from _environment import ROOT, ToolError, prepare
-from _peers import FOLDER, environment
+from _peers import FOLDER, Peer, environment
 
 SCRIPTS = ROOT / "tools" / "bench_scripts"
 LEAST = 3  # runs of each side
@@ -50,9 +50,9 @@ class Place(NamedTuple):
     """Where scripts run and what they are told."""
 
     pythons: Mapping[str, Path]
-    """Of "ours" and "peer"."""
+    """Of "ours", and of each other side by its name for people."""
     folders: Mapping[str, Path]
-    """What DATA and WORK stand for."""
+    """What DATA, the names of sets and WORK stand for."""
     threads: int
     log: Path
     lock: Path | None
@@ -83,7 +83,7 @@ def tool(arguments: Sequence[str]) -> int:
     for duel in bench.duels:
         runs = fight(duel, place, options.repeat)
         results += compare(duel, runs)
-        facts.append(described(runs, bench.other))
+        facts.append(described(runs, duel.other))
     if options.json:
         for line in as_json(name, results):
             print(line)
@@ -91,7 +91,7 @@ def tool(arguments: Sequence[str]) -> int:
     else:
         head = (f"{bench.title}: ours beside {bench.other}, medians of {options.repeat} runs, "
                 f"threads: {place.threads}")
-        print("\n\n".join([head, table(results, bench.other), *facts]))
+        print("\n\n".join([head, table(results, bench.other if len(bench.others) == 1 else "peer"), *facts]))
     return 0
 
 
@@ -114,7 +114,7 @@ def fight(duel: Duel, place: Place, repeat: int) -> dict[str, list[Measured]]:
     for turn in range(1, repeat + 1):
         for side, script in (("ours", duel.ours), ("peer", duel.peer)):
             _note(f"run {turn} of {repeat}, {side}: {script[0]}")
-            measured = once(script, place, side, turn)
+            measured = once(script, place, side if side == "ours" else duel.other, turn)
             missing = [figure.key for figure in duel.figures if figure.key not in measured.figures]
             missing += [fact for fact in duel.alike if fact not in measured.facts]
             if missing:
@@ -205,18 +205,21 @@ def _agree(duel: Duel, ours: Measured, peer: Measured) -> None:
 
 def _place(name: str, bench: Bench, threads: int, lock: Path | None) -> Place:
     folders = {"WORK": ROOT / FOLDER / "work" / name}
-    if bench.data:
-        folders["DATA"] = folder_of_data() / bench.data
-        if not folders["DATA"].is_dir():
-            raise ToolError(f"{folders['DATA']}: no such folder; `tools/get_data {bench.data}` fetches the data, or "
+    for place, name_of_set in enumerate(bench.data):
+        folder = folder_of_data() / name_of_set
+        if not folder.is_dir():
+            raise ToolError(f"{folder}: no such folder; `tools/get_data {name_of_set}` fetches the data, or "
                             "SEQ2X_DATA names a folder that has it")
+        folders[name_of_set if place else "DATA"] = folder
     folders["WORK"].mkdir(parents=True, exist_ok=True)
     log = folders["WORK"] / "log.txt"
     log.write_text("", encoding="utf-8")
     # pip and venv write to the screen: with --json that must not be mixed with the lines
     with _screen_is_stderr():
         ours = prepare(bench.extra)
-        pythons = {"ours": ours, "peer": ours if bench.peer is None else environment(bench.peer)}
+        pythons = {"ours": ours}
+        for duel in bench.duels:
+            pythons[duel.other] = environment(duel.beside) if isinstance(duel.beside, Peer) else ours
     return Place(pythons, folders, threads, log, lock)
 
 

@@ -28,6 +28,8 @@ class Peer(NamedTuple):
     """What is installed with it, pinned."""
     alone: bool = False
     """Whether its own requirements are left out, as they forbid our torch; ``needs`` is then all that it gets."""
+    torch: bool = True
+    """Whether it gets our torch, and gets it first."""
 
     @property
     def title(self) -> str:
@@ -40,6 +42,10 @@ OPENNMT_PY = Peer("opennmt-py", "3.5.1", (
     "numpy==2.4.6", "configargparse==1.9.0", "pyyaml==6.0.3", "six==1.17.0", "pyonmttok==1.38.1", "sacrebleu==2.6.0",
     "rapidfuzz==3.14.6", "pyahocorasick==2.3.1", "regex==2026.11.15",
 ), alone=True)
+
+SPACY = Peer("spacy", "3.8.18", ("numpy==2.4.6",), torch=False)
+FLAIR = Peer("flair", "0.15.1", ("numpy==2.4.6",))
+CRFSUITE = Peer("python-crfsuite", "0.9.12", (), torch=False)
 
 
 def environment(peer: Peer, root: Path = ROOT) -> Path:
@@ -57,8 +63,10 @@ def environment(peer: Peer, root: Path = ROOT) -> Path:
         raise ToolError(f"{sys.executable} -m venv failed, its message stands above. On Debian and Ubuntu the module "
                         "is a package of its own: python3-venv.")
     itself = f"{peer.name}=={peer.version}"
-    _install(python, [torch], folder)
-    _install(python, peer.needs, folder)
+    first = [torch] if peer.torch else []
+    for packages in (first, peer.needs):
+        if packages:
+            _install(python, packages, folder)
     _install(python, [itself, "--no-deps"] if peer.alone else [itself], folder)
     write_whole(folder / STAMP, stamp)
     return python

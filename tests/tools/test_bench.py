@@ -30,10 +30,11 @@ print("a word of a library")
 print("a message", file=sys.stderr)
 print(json.dumps({"figures": {"time": VALUES[turn], "speed": 1000 * VALUES[turn]}, "facts": {"size": SIZE}}))
 """
-DUEL = Duel(("ours.py", "ours", "WORK"), ("peer.py", "peer", "WORK"),
-            (Figure("time", "a case", "ms", False), Figure("speed", "another case", "words/s", True)), {"size": 0.05})
 PEER = Peer("slowpoke", "1.0", ("shell==2",))
-BENCH = Bench("an invented race", PEER, 1, (DUEL,), data="tortoises")
+DUEL = Duel(("ours.py", "ours", "WORK"), ("peer.py", "peer", "WORK"),
+            (Figure("time", "a case", "ms", False), Figure("speed", "another case", "words/s", True)), {"size": 0.05},
+            PEER)
+BENCH = Bench("an invented race", 1, (DUEL,), data=("tortoises",))
 
 
 @pytest.fixture
@@ -194,6 +195,10 @@ def test_cases_have_their_published_names() -> None:
         "translate": [*(f"{model} beam 10 batch 32 fp32 {workers} vs opennmt-py"
                         for model in ("transformer", "recurrent coverage") for workers in ("1 worker", "2 workers")),
                       "cold start vs import torch"],
+        "tag": [*(f"{what} vs flair" for what in ("training words/s", "tagging words/s", "training memory")),
+                *(f"{what} vs spacy" for what in ("training words/s", "tagging words/s", "latency p50", "latency p95",
+                                                  "training memory")),
+                "cold start vs import torch", "cold start memory vs import torch", "ncbi F1 vs crfsuite"],
     }
 
 
@@ -201,8 +206,8 @@ def test_every_script_is_there(tools: Path) -> None:
     for bench in _bench_cases.BENCHES.values():
         for script in (bench.prepare, *(side for duel in bench.duels for side in (duel.ours, duel.peer))):
             for word in script:
-                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16", "1", "2", "translate") \
-                    or (tools / "bench_scripts" / word).is_file()
+                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16", "1", "2", "tag", "translate",
+                                *bench.data[1:]) or (tools / "bench_scripts" / word).is_file()
 
 
 class Pip:
@@ -257,6 +262,11 @@ def test_an_environment_is_made_once(pip: Pip, tmp_path: Path) -> None:
     assert ["torch==9.10"] in pip.installed
 
 
+def test_a_peer_may_come_without_torch(pip: Pip, tmp_path: Path) -> None:
+    environment(PEER._replace(torch=False, needs=()), tmp_path)
+    assert pip.installed == [["slowpoke==1.0"]]
+
+
 def test_a_failed_pip_is_said_and_tried_again(pip: Pip, tmp_path: Path) -> None:
     pip.code = 1
     with pytest.raises(ToolError, match=r"PIP failed; its message stands above(.|\n)*pip install"):
@@ -267,8 +277,8 @@ def test_a_failed_pip_is_said_and_tried_again(pip: Pip, tmp_path: Path) -> None:
 
 
 def test_peers_are_pinned() -> None:
-    peers = [bench.peer for bench in BENCHES.values() if bench.peer is not None]
-    assert len(peers) >= 2
+    peers = {duel.beside for bench in BENCHES.values() for duel in bench.duels if isinstance(duel.beside, Peer)}
+    assert len(peers) >= 5
     assert all("==" in need for peer in peers for need in peer.needs)
     assert _peers._torch(_environment.ROOT) == "torch==2.13.0"
 
@@ -276,7 +286,7 @@ def test_peers_are_pinned() -> None:
 def test_a_part_of_our_own_instead_of_a_peer(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    own = BENCH._replace(peer=None, beside="training", lines=("lines.py", "LINES", "WORK"))
+    own = BENCH._replace(duels=(DUEL._replace(beside="training"),), lines=("lines.py", "LINES", "WORK"))
     monkeypatch.setattr(_bench, "BENCHES", {"race": own, "crf": BENCH})
     monkeypatch.delattr(_bench, "environment")
     _bench.tool(["race"])
@@ -295,6 +305,31 @@ def test_a_part_of_our_own_instead_of_a_peer(
         _bench.tool(["race", "--lines", "10"])
     with pytest.raises(ToolError, match="the bench 'crf' knows no number of lines; it is for race"):
         _bench.tool(["crf", "--lines", "5000"])
+
+
+def test_several_peers_and_sets_of_data(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+
+    def python_of(peer: Peer) -> Path:
+        made.append(peer.title)
+        return Path(sys.executable)
+
+    other = DUEL._replace(peer=("peer.py", "hares", "WORK"), beside=PEER._replace(name="hare"))
+    bench = BENCH._replace(duels=(DUEL, other, DUEL._replace(beside="walking")), data=("tortoises", "hares"))
+    monkeypatch.setattr(_bench, "BENCHES", {"race": bench})
+    monkeypatch.setattr(_bench, "environment", python_of)
+    with pytest.raises(ToolError, match="hares: no such folder; `tools/get_data hares`"):
+        _bench.tool(["race"])
+    (project / "data" / "hares").mkdir()
+    assert _bench.tool(["race"]) == 0
+    assert made == ["slowpoke 1.0", "hare 1.0"]
+    printed = capfd.readouterr().out
+    assert "ours beside slowpoke 1.0, hare 1.0, walking, medians" in printed
+    assert "case           ours   peer  ratio" in printed
+    assert "of the last run  ours  hare 1.0" in printed
+    assert f"{project / 'data' / 'hares'} 3 threads 1" in calls(project)
 
 
 def test_memory_of_a_made_up_corpus(tmp_path: Path) -> None:
