@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
@@ -89,9 +90,12 @@ def mask_of(lengths: Tensor, size: int) -> Tensor:
 
 def pad(sequences: Sequence[Sequence[int]], multiple: int = 1) -> Tensor:
     """Return ``sequences`` as one tensor [B, T] long, right-padded with :data:`PAD`, T a multiple of ``multiple``."""
-    size = max((len(sequence) for sequence in sequences), default=0)
+    lengths = list(map(len, sequences))
+    size = max(lengths, default=0)
     size += -size % multiple
-    return torch.tensor([[*sequence, *[PAD] * (size - len(sequence))] for sequence in sequences], dtype=torch.long)
+    padded = torch.full((len(lengths), size), PAD)
+    items = torch.tensor(list(chain.from_iterable(sequences)), dtype=torch.long)
+    return padded.masked_scatter_(mask_of(torch.tensor(lengths, dtype=torch.long), size), items)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,12 @@ class Tokens(Rows):
     def lengths(self) -> Tensor:
         """The number of real tokens of each row, [B] long."""
         return self.mask.sum(1)
+
+
+def take(states: Tensor, places: Tensor) -> Tensor:
+    """Return ``states[b, places[b, w]]``: [B, T, D] and [B, W] long -> [B, W, D]; quicker than gather, row by row."""
+    rows = torch.arange(len(states), device=places.device)[:, None] * states.shape[1]
+    return states.flatten(0, 1).index_select(0, (places + rows).flatten()).view(*places.shape, states.shape[2])
 
 
 Pool = Literal["first", "last", "mean"]
@@ -165,7 +175,7 @@ class Encoded(Rows):
                 count = weights.shape[1]
                 return (F.pad(weights, (0, 0, 0, -count % ROW_MULTIPLE)) @ states)[:, :count]  # see ROW_MULTIPLE
             position = torch.where(mask, start if pool == "first" else end - 1, 0)
-            return states.gather(1, position[..., None].expand(-1, -1, states.shape[-1])) * mask[..., None]
+            return take(states, position) * mask[..., None]
 
         directions = None if self.directions is None else (words(self.directions[0]), words(self.directions[1]))
         return Encoded(tuple(words(layer) for layer in self.layers), mask, self.summary, directions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, cast
@@ -69,6 +70,11 @@ class Model(nn.Module):
         if own.orthogonality:
             counts[ORTHOGONALITY] = batch.rows
         return counts
+
+    def row_multiple(self, task: str) -> int:
+        """Return what the row count of a batch must be a multiple of at prediction."""
+        encoders = [self.encoder, self.own(task).private or self.encoder]
+        return math.lcm(self.head(task).row_multiple(), *(encoder.row_multiple() for encoder in encoders))
 
     def rate_factors(self) -> dict[str, float]:
         """Return the factors on the learning rate, by the name of the parameter; 1 where there is none."""

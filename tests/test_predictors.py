@@ -89,6 +89,7 @@ class TestIndependence:
         assert batch.spans is not None
         assert batch.spans.shape == (8, 16, 2)
         assert batch.spans[1, :3].tolist() == [[0, 2], [2, 3], [0, 0]]
+        assert batch_of([Encoding([5, 3], [(0, 1)])], 2).rows == 2
 
 
 class TestOneResultForEachInput:

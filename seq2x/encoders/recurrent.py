@@ -43,6 +43,10 @@ class RecurrentEncoder(Encoder):
         """The embedding table."""
         return self.embedding.table
 
+    def row_multiple(self) -> int:
+        """As few as its layers can bear; all else here goes by tokens."""
+        return self.stack.row_multiple()
+
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""
         embedded = self.embedding(tokens)

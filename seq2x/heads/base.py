@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from seq2x.batch import Batch, Encoded, Loss, Pool, Tokens
+from seq2x.batch import ROW_MULTIPLE, Batch, Encoded, Loss, Pool, Tokens
 
 
 class Outputs(NamedTuple):
@@ -50,6 +50,10 @@ class Head(nn.Module):
             assert isinstance(batch.target, Tokens)
             return int(batch.target.mask[:, 1:].sum())
         return batch.rows
+
+    def row_multiple(self) -> int:
+        """Return what the row count must be a multiple of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
+        return ROW_MULTIPLE
 
     @abstractmethod
     def loss(self, encoded: Encoded, target: Any) -> Loss:

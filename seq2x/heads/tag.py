@@ -10,12 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import Encoded, Loss, Pool
+from seq2x.batch import ROW_MULTIPLE, Encoded, Loss, Pool
 from seq2x.config import Config
 from seq2x.errors import DataError
 from seq2x.heads.base import Head, Outputs
 from seq2x.heads.tag_spans import Spans, SpanTable
-from seq2x.nn.crf import CRF, Best, Legal, Posterior, Rules, wide
+from seq2x.nn.crf import CRF, Best, Legal, Posterior, Rules, rows_alone, wide
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.linear import FewOutputs
 from seq2x.nn.losses import cross_entropy
@@ -103,6 +103,11 @@ class TagHead(Head):
         """A row of the last layer for each tag, and of a CRF the score of each transition."""
         chain = [(parameter, tuple(range(parameter.dim()))) for parameter in self.chain.parameters()]
         return [*((parameter, (0,)) for parameter in self.emissions[-1].parameters()), *chain]
+
+    def row_multiple(self) -> int:
+        """1 where no product goes by rows: scores go by words, and compiled recursions take each row by itself."""
+        alone = self.pool != "mean" and rows_alone(next(self.parameters()).device)
+        return 1 if alone else ROW_MULTIPLE
 
     def loss(self, encoded: Encoded, target: Tensor) -> Loss:
         """Negative log-likelihood: a sum over sentences (CRF) or words (softmax), counted in words."""

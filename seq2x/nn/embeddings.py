@@ -6,7 +6,8 @@ Knows no task and opens no file: pretrained vectors come in as rows. Each distin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -17,9 +18,8 @@ from seq2x.config import Config
 from seq2x.nn.convolution import Windows
 from seq2x.nn.dropout import Dropout, TypeDropout, WordDropout
 from seq2x.nn.recurrent import CellKind, RecurrenceConfig, RecurrentLayers, last_states
+from seq2x.nn.spelling import SHORT, Spellings, distinct
 
-SHORT = 12
-"""Characters of a word that counts as short; nine of ten do."""
 SHAPES = 11
 """Numbers of shapes that a text processor may give (see seq2x.text.shapes), that of padding included."""
 
@@ -154,6 +154,7 @@ class Embedding(nn.Module):
                 raise ValueError("embedding.characters needs a text processor with characters")
             self.spelling = config.characters.build(characters)
         words = config.width * (1 if self.static is None else 2)
+        self._known = Spellings()
         self.shapes = nn.Embedding(SHAPES, config.shape_width, padding_idx=0) if config.shape_width else None
         self.width = words + (0 if self.spelling is None else self.spelling.width) + config.shape_width
 
@@ -187,13 +188,27 @@ class Embedding(nn.Module):
     def _spell(self, spelling: nn.Module, characters: Tensor) -> Tensor:
         """Encode each distinct word once: [B, T, C] -> [B, T, D]."""
         batch, length, size = characters.shape
-        distinct, index = torch.unique(characters.view(-1, size), dim=0, return_inverse=True)
-        long = distinct[:, SHORT:].any(1)  # one long word must not pad all others to its length
-        if long.all() or not long.any():
-            return _in_rows(spelling, distinct)[index].view(batch, length, -1)
-        parts = [_in_rows(spelling, distinct[~long][:, :SHORT]), _in_rows(spelling, distinct[long])]
+        words, index = distinct(characters.view(-1, size))
+        long = words[:, SHORT:].any(1)  # one long word must not pad all others to its length
+        parts = []
+        if not long.all():
+            parts.append(self._spell_short(spelling, words[~long][:, :SHORT]))
+        if long.any():
+            parts.append(_in_rows(spelling, words[long]))
         place = torch.argsort(torch.argsort(long, stable=True))  # of each distinct word among the parts
-        return torch.cat(parts)[place[index]].view(batch, length, -1)
+        return torch.cat(parts).index_select(0, place[index]).view(batch, length, -1)
+
+    def _spell_short(self, spelling: nn.Module, words: Tensor) -> Tensor:
+        """At prediction, what was spelt before is known."""
+        if self.training or torch.is_grad_enabled() or words.device.type != "cpu":
+            return _in_rows(spelling, words)
+        return self._known.look_up(words, partial(_in_rows, spelling), spelling.parameters())
+
+    def train(self, mode: bool = True) -> Self:
+        """Forget what was spelt where training goes on; see :class:`torch.nn.Module`."""
+        if mode:
+            self._known = Spellings()
+        return super().train(mode)
 
 
 def _in_rows(spelling: nn.Module, words: Tensor) -> Tensor:

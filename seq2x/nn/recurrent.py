@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2x.batch import ROW_MULTIPLE, take
 from seq2x.config import Config
 from seq2x.nn.connections import Connection, Connections
 from seq2x.nn.dropout import VariationalDropout, mask_like
@@ -91,7 +93,7 @@ class RecurrentLayer(nn.Module):
         forward = self._run(self.forwards, states, "forwards")
         if self.backwards is None:
             return (forward,)
-        return (forward, _reorder(self._run(self.backwards, _reorder(states, reversal), "backwards"), reversal))
+        return (forward, take(self._run(self.backwards, take(states, reversal), "backwards"), reversal))
 
     def _run(self, network: nn.RNNBase, states: Tensor, name: str) -> Tensor:
         before, config = self._before(states, name), self.config
@@ -127,6 +129,11 @@ class RecurrentLayers(nn.Module):
         self.connection = connection
         rate = config.dropout if config.input_dropout is None else config.input_dropout
         self.dropout = VariationalDropout(rate)
+
+    def row_multiple(self) -> int:
+        """Return what the row count must be a multiple of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
+        networks = [module for module in self.modules() if isinstance(module, nn.RNNBase)]
+        return 2 if all(_any_rows(network) for network in networks) else ROW_MULTIPLE
 
     def forward(self, states: Tensor, mask: Tensor) -> list[tuple[Tensor, ...]]:
         """``states`` [B, T, D], ``mask`` [B, T] -> for each layer its directions, each [B, T, H]."""
@@ -224,6 +231,29 @@ def _fused(cell: CellKind, states: Tensor, before: tuple[Tensor, ...], weights: 
     return (torch.gru if cell == "gru" else torch.rnn_tanh)(states, before[0], weights, *rest)[0]
 
 
+def _any_rows(network: nn.RNNBase) -> bool:
+    """Whether rows keep their bits where the rows are only two.
+
+    oneDNN's LSTM does so wherever it was measured (torch 2.13, float32, AVX-512, 5 to 256 units), but not all with one
+    row; other kernels make products of as many rows as there are. So this machine is asked, with the network's sizes.
+    """
+    weight = next(network.parameters())
+    suited = isinstance(network, nn.LSTM) and not network.proj_size
+    if not suited or weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return False
+    return _same_bits(network.input_size, network.hidden_size, torch.get_num_threads())
+
+
+@cache
+def _same_bits(width: int, hidden: int, _threads: int) -> bool:
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(0)
+        network = nn.LSTM(width, hidden, batch_first=True)
+        states = torch.randn(16, 16, width)
+        whole: Tensor = network(states)[0]
+        return all(torch.equal(network(states[:rows])[0], whole[:rows]) for rows in (2, 4, 6, 10, 12, 14))
+
+
 def _network(config: RecurrenceConfig, width: int) -> nn.RNNBase:
     if config.projection:  # torch says which kernel it takes then; nobody can do anything about it
         warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)
@@ -247,7 +277,3 @@ def _initialise(network: nn.RNNBase, cell: CellKind) -> None:
                 nn.init.orthogonal_(part)
             else:
                 nn.init.constant_(part, 1.0 if cell == "lstm" and gate == 1 and "bias_ih" in name else 0.0)
-
-
-def _reorder(states: Tensor, positions: Tensor) -> Tensor:
-    return states.gather(1, positions[..., None].expand_as(states))

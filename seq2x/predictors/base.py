@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from seq2x import checkpoint
-from seq2x.batch import LENGTH_MULTIPLE, Batch, Encoded, Tokens, pad
+from seq2x.batch import LENGTH_MULTIPLE, ROW_MULTIPLE, Batch, Encoded, Tokens, pad
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import in_windows
 from seq2x.errors import ConfigError, RunError, nearest
@@ -68,7 +68,8 @@ class Predictor:
     def _predict(self, pieces: Sequence[Encoding], predict: Callable[[Encoded], Sequence[R]]) -> list[R]:
         """Encode one batch and let the head ``predict`` from it: one result a piece."""
         with inference(self.loaded.model) as device:
-            encoded = self.loaded.model.encode(self.name, batch_of(pieces).to(device))
+            batch = batch_of(pieces, self.loaded.model.row_multiple(self.name)).to(device)
+            encoded = self.loaded.model.encode(self.name, batch)
             return list(predict(encoded)[: len(pieces)])
 
 
@@ -78,19 +79,19 @@ def inference(*models: nn.Module, precision: Precision = "float32") -> Iterator[
 
     In bfloat16 the products are made in that type, which is faster where the processor or the GPU has it.
     """
-    training = [model.training for model in models]
+    learning = [model for model in models if model.training]
     device = next(models[0].parameters()).device
-    for model in models:
+    for model in learning:
         model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             yield device
     finally:
-        for model, before in zip(models, training, strict=True):
-            model.train(before)
+        for model in learning:
+            model.train()
 
 
-def batch_of(pieces: Sequence[Encoding]) -> Batch:
+def batch_of(pieces: Sequence[Encoding], rows: int = ROW_MULTIPLE) -> Batch:
     """Return one batch whose rows and lengths are padded to the multiples that keep results apart; see seq2x.batch."""
     characters = [piece.characters for piece in pieces if piece.characters is not None]
     shapes = [piece.shapes for piece in pieces if piece.shapes is not None]
@@ -99,7 +100,7 @@ def batch_of(pieces: Sequence[Encoding]) -> Batch:
     if all(piece.spans is not None for piece in pieces):
         flat = pad([list(chain.from_iterable(piece.spans or ())) for piece in pieces], 2 * LENGTH_MULTIPLE)
         spans = flat.view(len(pieces), -1, 2)
-    return Batch(source, spans).pad_rows()
+    return Batch(source, spans).pad_rows(rows)
 
 
 def run(

@@ -23,6 +23,8 @@ from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
 SPELT = 100
 """Characters that are spelt of each end of a word longer than twice as many."""
+KEPT = 1 << 16
+"""Words whose numbers are kept at most, to be found again at once."""
 
 
 class WordsConfig(Config):
@@ -80,6 +82,7 @@ class Words:
         self.lowercase = lowercase
         self.digits = digits
         self.shapes = shapes
+        self._known: dict[str, tuple[int, list[int]]] = {}
 
     @property
     def size(self) -> int:
@@ -111,13 +114,23 @@ class Words:
 
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
         """Encode words as they are; each is one token."""
-        ids = [self.vocabulary.id(_key(word, self.lowercase, self.digits)) for word in words]
+        numbers = [self._known.get(word) or self._learn(word) for word in words]
+        ids = [number for number, _ in numbers]
         characters = None
         if self.characters is not None:
-            characters = [[self.characters.id(character) for character in _spelling(word)] or [UNK] for word in words]
+            characters = [letters for _, letters in numbers]
             characters.append([UNK])  # EOS is spelt by no character, and no list may be empty
         shapes = [*map(shape, words), END] if self.shapes else None
         return Encoding([*ids, EOS], [(number, number + 1) for number in range(len(ids))], characters, shapes)
+
+    def _learn(self, word: str) -> tuple[int, list[int]]:
+        """Return the number of a word and those of its characters, and keep them."""
+        letters = [] if self.characters is None else [self.characters.id(one) for one in _spelling(word)] or [UNK]
+        found = self.vocabulary.id(_key(word, self.lowercase, self.digits)), letters
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        self._known[word] = found
+        return found
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join the words by blanks."""

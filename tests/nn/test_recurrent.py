@@ -147,3 +147,16 @@ def test_word_dropout_spares_specials() -> None:
     assert (dropped[:, :4] == ids[:, :4]).all()
     assert 0.4 < float((dropped[:, 4:] == 1).float().mean()) < 0.6
     assert (WordDropout(0.5).eval()(ids) == ids).all()
+
+
+@pytest.mark.parametrize("width", [3, 30])
+def test_rows_are_padded_to_what_this_machine_asks_for(width: int) -> None:
+    layers = RecurrentLayers(RecurrenceConfig(hidden=20), width).eval()
+    multiple = layers.row_multiple()
+    assert multiple in (2, 8)
+    states, mask = torch.randn(16, 16, width), mask_of(torch.arange(1, 17), 16)
+    with torch.inference_mode():
+        whole = torch.cat(layers(states, mask)[0], -1)
+        for rows in range(multiple, 17, multiple):
+            assert torch.equal(torch.cat(layers(states[:rows], mask[:rows])[0], -1), whole[:rows])
+    assert RecurrentLayers(RecurrenceConfig(hidden=20), width).double().row_multiple() == 8

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2x.nn.crf.chains import Scores, least_total
+from seq2x.nn.crf.chains import Scores, least_total, wide
 
 Array = NDArray[Any]
 
@@ -47,6 +47,11 @@ def _load() -> ModuleType | None:
     except (ImportError, AttributeError):  # no numba, or none for this numpy or beside these modules
         return None
     return module
+
+
+def rows_alone(device: torch.device) -> bool:
+    """Whether predictions take each row by itself there, so that its bits do not hang on how many rows there are."""
+    return kernels(torch.empty(0, dtype=wide(device), device=device)) is not None
 
 
 class Sums(NamedTuple):
