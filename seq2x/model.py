@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from seq2x.batch import Batch, Beside, Encoded, Loss
+from seq2x.batch import ROW_MULTIPLE, Batch, Beside, Encoded, Loss
 from seq2x.encoders.base import Encoder
 from seq2x.heads.base import Head
 from seq2x.heads.language_model import LanguageModelHead
@@ -73,8 +73,10 @@ class Model(nn.Module):
 
     def row_multiple(self, task: str) -> int:
         """Return what the row count of a batch must be a multiple of at prediction."""
-        encoders = [self.encoder, self.own(task).private or self.encoder]
-        return math.lcm(self.head(task).row_multiple(), *(encoder.row_multiple() for encoder in encoders))
+        head, encoders = self.head(task).row_multiple(), [self.encoder, self.own(task).private or self.encoder]
+        if head == ROW_MULTIPLE:
+            return head  # whatever the encoders say, and they may measure it
+        return math.lcm(head, *(encoder.row_multiple() for encoder in encoders))
 
     def rate_factors(self) -> dict[str, float]:
         """Return the factors on the learning rate, by the name of the parameter; 1 where there is none."""

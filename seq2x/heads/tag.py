@@ -106,7 +106,7 @@ class TagHead(Head):
 
     def row_multiple(self) -> int:
         """1 where no product goes by rows: scores go by words, and compiled recursions take each row by itself."""
-        alone = self.pool != "mean" and rows_alone(next(self.parameters()).device)
+        alone = self.pool != "mean" and rows_alone(self.chain.rule_start.device)
         return 1 if alone else ROW_MULTIPLE
 
     def loss(self, encoded: Encoded, target: Tensor) -> Loss:

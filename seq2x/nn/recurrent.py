@@ -7,17 +7,18 @@ always comes last and never reaches a real position, and the row count of every 
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import ROW_MULTIPLE, take
+from seq2x.batch import LENGTH_MULTIPLE, ROW_MULTIPLE, take
 from seq2x.config import Config
 from seq2x.nn.connections import Connection, Connections
 from seq2x.nn.dropout import VariationalDropout, mask_like
@@ -77,9 +78,8 @@ class RecurrentLayer(nn.Module):
         self.config = config
         self.forwards = _network(config, width)
         self.backwards = _network(config, width) if config.bidirectional else None
-        for network in (self.forwards, self.backwards):
-            if network is not None:
-                _initialise(network, config.cell)
+        for network in self.networks():
+            _initialise(network, config.cell)
         self.initial = nn.ParameterDict()
         """Learned states before the first step, each [1, H], of ``hidden`` and of the LSTM's ``memory``."""
         if config.initial == "learned":
@@ -87,6 +87,10 @@ class RecurrentLayer(nn.Module):
                 self.initial[f"{name}_hidden"] = nn.Parameter(torch.zeros(1, config.projection or config.hidden))
                 if config.cell == "lstm":
                     self.initial[f"{name}_memory"] = nn.Parameter(torch.zeros(1, config.hidden))
+
+    def networks(self) -> list[nn.RNNBase]:
+        """Return that of each direction."""
+        return [network for network in (self.forwards, self.backwards) if network is not None]
 
     def forward(self, states: Tensor, reversal: Tensor) -> tuple[Tensor, ...]:
         """``reversal`` [B, T] is what :func:`reverse_order` gives."""
@@ -132,8 +136,8 @@ class RecurrentLayers(nn.Module):
 
     def row_multiple(self) -> int:
         """Return what the row count must be a multiple of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
-        networks = [module for module in self.modules() if isinstance(module, nn.RNNBase)]
-        return 2 if all(_any_rows(network) for network in networks) else ROW_MULTIPLE
+        layers = cast(Iterable[RecurrentLayer], self.layers)
+        return math.lcm(*(_row_multiple(network) for layer in layers for network in layer.networks()))
 
     def forward(self, states: Tensor, mask: Tensor) -> list[tuple[Tensor, ...]]:
         """``states`` [B, T, D], ``mask`` [B, T] -> for each layer its directions, each [B, T, H]."""
@@ -231,27 +235,35 @@ def _fused(cell: CellKind, states: Tensor, before: tuple[Tensor, ...], weights: 
     return (torch.gru if cell == "gru" else torch.rnn_tanh)(states, before[0], weights, *rest)[0]
 
 
-def _any_rows(network: nn.RNNBase) -> bool:
-    """Whether rows keep their bits where the rows are only two.
+def _row_multiple(network: nn.RNNBase) -> int:
+    """What a row count must be a multiple of, for rows to keep their bits: 1, 2 or ROW_MULTIPLE.
 
-    oneDNN's LSTM does so wherever it was measured (torch 2.13, float32, AVX-512, 5 to 256 units), but not all with one
-    row; other kernels make products of as many rows as there are. So this machine is asked, with the network's sizes.
+    oneDNN's LSTM takes nearly any number wherever it was measured (torch 2.13, float32, AVX-512, 5 to 256 units; one
+    row is another matter with 256); other kernels make products of as many rows as there are. So this machine is asked,
+    with the network's sizes.
     """
-    weight = next(network.parameters())
+    weight = network.weight_ih_l0
     suited = isinstance(network, nn.LSTM) and not network.proj_size
     if not suited or weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return False
-    return _same_bits(network.input_size, network.hidden_size, torch.get_num_threads())
+        return ROW_MULTIPLE
+    return _measured(network.input_size, network.hidden_size, torch.get_num_threads())
 
 
 @cache
-def _same_bits(width: int, hidden: int, _threads: int) -> bool:
+def _measured(width: int, hidden: int, _threads: int) -> int:
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         network = nn.LSTM(width, hidden, batch_first=True)
-        states = torch.randn(16, 16, width)
+        states = torch.randn(ROW_MULTIPLE, 3 * LENGTH_MULTIPLE, width)
+
+        def same(rows: int, length: int) -> bool:
+            part: Tensor = network(states[:rows, :length])[0]
+            return torch.equal(part, whole[:rows, :length])
+
         whole: Tensor = network(states)[0]
-        return all(torch.equal(network(states[:rows])[0], whole[:rows]) for rows in (2, 4, 6, 10, 12, 14))
+        lengths = range(LENGTH_MULTIPLE, states.shape[1] + 1, LENGTH_MULTIPLE)
+        exact = [all(same(rows, length) for length in lengths) for rows in range(1, ROW_MULTIPLE + 1)]
+    return next((step for step in (1, 2) if all(exact[step - 1 :: step])), ROW_MULTIPLE)
 
 
 def _network(config: RecurrenceConfig, width: int) -> nn.RNNBase:
