@@ -103,12 +103,14 @@ class Tokens(Rows):
     """Token ids [B, T] long and their mask [B, T] bool (True = real).
 
     Where the text gives them: the characters of each token [B, T, C] long, and the number of its shape [B, T] long.
+    Where the data give it, of a target: the source tokens that each token translates, ``alignment`` [B, S, T] bool.
     """
 
     ids: Tensor
     mask: Tensor
     characters: Tensor | None = None
     shapes: Tensor | None = None
+    alignment: Tensor | None = None
 
     @staticmethod
     def of(
@@ -215,3 +217,5 @@ class Beside(NamedTuple):
     """The sum, a scalar."""
     count: Tensor  # type: ignore[assignment]  # as that of a Loss
     """The units in it, a scalar."""
+    from_step: int = 0
+    """The first update that minimises it; before, it is only logged."""

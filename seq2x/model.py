@@ -60,10 +60,13 @@ class Model(nn.Module):
         """Return the loss of one batch of one task, with the objectives beside it."""
         shared, private = self.encoder(batch.source), self._encode_privately(task, batch)
         loss = self.head(task).loss(self._read(task, batch, shared, private), batch.target)
-        return loss._replace(beside=tuple(self._beside(task, batch, shared, private)))
+        return loss._replace(beside=(*loss.beside, *self._beside(task, batch, shared, private)))
 
     def counts(self, task: str, batch: Batch) -> dict[str, int]:
-        """Return the units of each objective of a batch, known before anything is computed; "" is the head's own."""
+        """Return the units of the objectives of a batch, known before anything is computed; "" is the head's own.
+
+        What a head puts beside its loss runs over the same units.
+        """
         own, counts = self.own(task), {"": self.head(task).count(batch)}
         if own.auxiliary is not None:
             counts[AUXILIARY] = own.auxiliary.units(batch.source)

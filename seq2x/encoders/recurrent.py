@@ -35,7 +35,7 @@ class RecurrentEncoder(Encoder):
         self.dropout = VariationalDropout(config.dropout if config.output_dropout is None else config.output_dropout)
         self.dims = (self.embedding.width, *[self.stack.width] * config.layers)
         self.summary_width = self.stack.width
-        self.causal = not config.bidirectional
+        self.causal = not config.bidirectional and not config.reversed
         self.direction_width = self.stack.width // 2 if config.bidirectional else 0
 
     @property
@@ -54,4 +54,6 @@ class RecurrentEncoder(Encoder):
         real = tokens.mask[..., None]
         layers = [self.dropout(torch.cat(directions, dim=-1)) * real for directions in outputs]
         both = outputs[0] if len(outputs[0]) == 2 else None
-        return Encoded((embedded, *layers), tokens.mask, last_states(outputs[-1], tokens.mask), both)
+        top = outputs[-1]
+        summary = top[0][:, 0] if self.stack.reversed else last_states(top, tokens.mask)
+        return Encoded((embedded, *layers), tokens.mask, summary, both)

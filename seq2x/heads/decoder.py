@@ -6,8 +6,7 @@ Training and search call the same :meth:`Decoder.advance`; nothing is kept on th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -17,21 +16,14 @@ M = TypeVar("M", bound=Rows)
 S = TypeVar("S", bound=Rows)
 
 
-class Penalty(NamedTuple):
-    """A term that a decoder adds to the loss."""
-
-    name: str
-    total: Tensor
-    """The sum, a scalar."""
-    weight: float
-
-
 class Decoder(nn.Module, Generic[M, S]):
     """Base of every decoder, with a memory M of B sentences and a state S of N hypotheses.
 
     N = B K: the rows of a state are those of B sentences, K each, in order. The memory is never copied for them.
     """
 
+    width: int = 0
+    """Of the vectors; 0 = that of the target embeddings."""
     most: int | None = None
     """Tokens that it can read, the begin symbol among them, where there is an end to them."""
 
@@ -41,16 +33,7 @@ class Decoder(nn.Module, Generic[M, S]):
 
     @abstractmethod
     def advance(self, memory: M, state: S, embedded: Tensor) -> tuple[Tensor, Tensor, S]:
-        """``embedded`` [N, S, E] -> (vectors [N, S, E], attention [N, S, T], the state after S steps).
+        """``embedded`` [N, S, E] -> (vectors [N, S, O], attention [N, S, T], the state after S steps).
 
         S >= 1: the tokens of a whole target (teacher forcing), or the last one of each hypothesis (a search step).
         """
-
-    def penalties(
-        self,
-        attention: Tensor,  # noqa: ARG002 - for those that have one
-        source: Tensor,  # noqa: ARG002
-        target: Tensor,  # noqa: ARG002
-    ) -> Sequence[Penalty]:
-        """What is added to the loss of ``attention`` [B, S, T] under the masks ``source`` [B, T], ``target`` [B, S]."""
-        return ()

@@ -6,7 +6,6 @@ S K queries, position by position, against the keys of all its hypotheses; a mas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, cast
 
@@ -15,8 +14,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from seq2x.batch import Encoded, Rows
-from seq2x.heads.decoder import Decoder, Penalty
-from seq2x.nn.coverage import NoCoverageConfig, coverage_loss
+from seq2x.heads.decoder import Decoder
+from seq2x.nn.coverage import NoCoverageConfig
 from seq2x.nn.dropout import Dropout
 from seq2x.nn.positions import Positions
 from seq2x.nn.refinement import Refinement, RefinementChoice, RefinementConfig
@@ -37,8 +36,8 @@ class TransformerDecoderConfig(LayersConfig):
             raise ValueError(f"{misfit} a width of {self.width}")
         return self
 
-    def build(self, memory: int, summary: int) -> TransformerDecoder:  # noqa: ARG002 - it starts from nothing
-        """``memory`` is the width of the encoder's states, ``summary`` that of its summary."""
+    def build(self, memory: int, summary: int, embedding: int = 0) -> TransformerDecoder:  # noqa: ARG002 - begins alone
+        """``memory``: width of the states attended to, ``summary`` and ``embedding``: of the source's."""
         return TransformerDecoder(self, memory)
 
 
@@ -135,7 +134,7 @@ class TransformerDecoder(Decoder[TransformerMemory, TransformerState]):
         self.head_width = config.width // config.heads
         self.positions = Positions(config.positions, config.width, config.max_length)
         self.most = self.positions.most
-        self.penalty = config.coverage if isinstance(config.coverage, RefinementConfig) else None
+        self.coverage = config.coverage if isinstance(config.coverage, RefinementConfig) else None
         self.stack = nn.ModuleList(
             DecoderLayer(config.width, config, memory, self._refinement(config.heads, below=layer > 0))
             for layer in range(config.layers)
@@ -182,15 +181,8 @@ class TransformerDecoder(Decoder[TransformerMemory, TransformerState]):
         after = TransformerState(torch.cat([state.ancestors, own], 1), tuple(sums) or None, tuple(grown))
         return _apart(self.norm(states), beams), _apart(weights.mean(1), beams), after
 
-    def penalties(self, attention: Tensor, source: Tensor, target: Tensor) -> Sequence[Penalty]:
-        """The coverage loss, where there is one."""
-        if self.penalty is None or self.penalty.loss == "none" or not self.penalty.weight:
-            return ()
-        total = coverage_loss(self.penalty.loss, attention.float(), source, target)
-        return (Penalty("coverage", total, self.penalty.weight),)
-
     def _refinement(self, heads: int, *, below: bool) -> Refinement | None:
-        return None if self.penalty is None else Refinement(heads, self.penalty.width, below=below)
+        return None if self.coverage is None else Refinement(heads, self.coverage.width, below=below)
 
     def _layers(self) -> list[DecoderLayer]:
         return cast(list[DecoderLayer], list(self.stack))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import PAD, Encoded, Loss, Rows, Tokens
+from seq2x.batch import PAD, Beside, Encoded, Loss, Rows, Tokens
 from seq2x.config import Config
 from seq2x.errors import DataError
 from seq2x.heads.base import Head, Outputs
@@ -17,6 +17,7 @@ from seq2x.heads.decoder import Decoder
 from seq2x.heads.outputs import NEVER, SearchConfig, find
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
+from seq2x.nn.coverage import CoverageLossConfig, alignment_loss, coverage_loss
 from seq2x.nn.linear import Linear
 from seq2x.nn.losses import vocabulary_loss
 from seq2x.search import Hypothesis
@@ -35,6 +36,19 @@ class TranslateHeadConfig(Config):
     )
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Szegedy et al. 2016")
     layer: int = Field(-1, description="the encoder layer attended to")
+    also_layers: tuple[int, ...] = Field(
+        (), description="layers attended to with it, side by side; [0]: the word embeddings as well as the states")
+    guided_attention: float = Field(
+        0.0, ge=0, description="weight of - sum_j A_tj log a_tj, for target tokens that the task's alignments say "
+                               "something of (Chen et al. 2016, guided alignment training); 0 = none")
+
+    @model_validator(mode="after")
+    def _tied_widths_are_equal(self) -> Self:
+        width, output = self.decoder.width, getattr(self.decoder, "output_width", None)
+        if output is not None and output != width and self.tie != "none":
+            raise ValueError(f"tie = {self.tie!r} needs a vector as wide as the embeddings it is compared with: found "
+                             f"decoder.output_width = {output} and decoder.width = {width}; expected tie = 'none'")
+        return self
 
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> TranslateHead:
         """``dims``: widths of the encoder's layers; ``outputs.size``: the target vocabulary."""
@@ -48,7 +62,10 @@ class TranslateHead(Head):
 
     def __init__(self, config: TranslateHeadConfig, dims: tuple[int, ...], summary: int, outputs: Outputs) -> None:
         super().__init__()
-        self.layer, self.smoothing = config.layer, config.label_smoothing
+        self.layer, self.smoothing, self.guided = config.layer, config.label_smoothing, config.guided_attention
+        self.layers = _attended(config, len(dims))
+        coverage = getattr(config.decoder, "coverage", None)
+        self.coverage_loss = coverage if isinstance(coverage, CoverageLossConfig) else CoverageLossConfig()
         self.never = NEVER + outputs.silent
         """Tokens that are in no output."""
         width = config.decoder.width
@@ -58,8 +75,9 @@ class TranslateHead(Head):
             self.table.weight[PAD].zero_()
         if config.tie == "all":
             self._tie_source(outputs, width)
-        self.decoder: Decoder[Any, Any] = config.decoder.build(dims[config.layer], summary)
-        self.output = Linear(width, outputs.size)
+        memory = sum(dims[layer] for layer in self.layers)
+        self.decoder: Decoder[Any, Any] = config.decoder.build(memory, summary, dims[0])
+        self.output = Linear(self.decoder.width or width, outputs.size)
         nn.init.zeros_(self.output.bias)
         if config.tie != "none":
             self.output.weight = self.table.weight
@@ -79,20 +97,29 @@ class TranslateHead(Head):
 
     def begin(self, encoded: Encoded) -> tuple[Rows, Rows]:
         """Return memory and first state, one row a sentence."""
-        return self.decoder.begin(encoded, encoded.layers[self.layer])
+        attended = [encoded.layers[layer] for layer in self.layers]
+        return self.decoder.begin(encoded, attended[0] if len(attended) == 1 else torch.cat(attended, dim=-1))
 
     def loss(self, encoded: Encoded, target: Tokens) -> Loss:
-        """Label-smoothed cross-entropy over the real target tokens after BOS, and what the decoder adds."""
+        """Label-smoothed cross-entropy over the real target tokens after BOS; beside it, losses on the attention."""
         real = target.mask[:, 1:]
         vectors, attention = self._force(encoded, target, target.ids[:, :-1])
         total, likelihood = vocabulary_loss(
             vectors[real], self.output.weight, self.output.bias, target.ids[:, 1:][real], self.smoothing
         )
-        parts = {"nll": likelihood.detach()}
-        for penalty in self.decoder.penalties(attention, encoded.mask, real):
-            parts[penalty.name] = penalty.total.detach()
-            total = total + penalty.weight * penalty.total
-        return Loss(total, real.sum(), parts)
+        count = real.sum()
+        return Loss(total, count, {"nll": likelihood.detach()}, self._beside(attention.float(), encoded, target, count))
+
+    def _beside(self, attention: Tensor, encoded: Encoded, target: Tokens, count: Tensor) -> tuple[Beside, ...]:
+        """Losses on the ``attention`` [B, S, T] of any decoder; as sums over the ``count`` of target tokens."""
+        found, coverage = [], self.coverage_loss
+        if coverage.loss != "none" and coverage.weight:
+            total = coverage_loss(coverage.loss, attention, encoded.mask, target.mask[:, 1:])
+            found.append(Beside("coverage", coverage.weight, total, count, coverage.from_step))
+        if self.guided and target.alignment is not None:
+            total = alignment_loss(attention, target.alignment[:, 1:])
+            found.append(Beside("alignment", self.guided, total, count))
+        return tuple(found)
 
     def scores(self, encoded: Encoded, target: Tokens) -> Tensor:
         """Return the log-probability of each target token after BOS, [B, S - 1], 0 at padding."""
@@ -132,3 +159,15 @@ class TranslateHead(Head):
         memory, state = self.begin(encoded)
         return find(self.step, memory, state, encoded.mask, config, never=self.never, most=self.decoder.most,
                     n_best=n_best, attention=attention)
+
+
+def _attended(config: TranslateHeadConfig, layers: int) -> tuple[int, ...]:
+    """The encoder layers attended to; ValueError for one that is not there, or there twice."""
+    chosen = (config.layer, *config.also_layers)
+    if wrong := [layer for layer in config.also_layers if not -layers <= layer < layers]:
+        raise ValueError(f"found also_layers = {wrong[0]}; the encoder has the layers 0 (embeddings) to {layers - 1}, "
+                         "or -1 for the last")
+    if len({layer % layers for layer in chosen}) < len(chosen):
+        raise ValueError(f"layer = {config.layer} and also_layers = {list(config.also_layers)} name a layer twice, of "
+                         f"0 (embeddings) to {layers - 1}")
+    return chosen

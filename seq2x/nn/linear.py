@@ -24,10 +24,15 @@ class FewOutputs(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """``input`` [..., in_features] -> [..., out_features]."""
-        missing = -self.in_features % 4
-        if not missing:
-            return super().forward(input)
-        return F.linear(F.pad(input, (0, missing)), F.pad(self.weight, (0, missing)), self.bias)
+        return few_outputs(input, self.weight, self.bias)
+
+
+def few_outputs(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input`` [..., K], ``weight`` [N, K], ``bias`` [N] -> [..., N], as :class:`FewOutputs` does it."""
+    missing = -input.shape[-1] % 4
+    if not missing:
+        return F.linear(input, weight, bias)
+    return F.linear(F.pad(input, (0, missing)), F.pad(weight, (0, missing)), bias)
 
 
 def product(rows: Tensor, columns: Tensor, *, exact: bool) -> Tensor:

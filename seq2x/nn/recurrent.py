@@ -36,6 +36,8 @@ class RecurrenceConfig(Config):
     hidden: int = Field(256, ge=1, description="units of each direction")
     layers: int = Field(1, ge=1)
     bidirectional: bool = True
+    reversed: bool = Field(False, description="one direction, from right to left: the end of the source is read first "
+                                              "(Sutskever et al. 2014); states keep the source's order")
     connections: Connections = Field(
         "none", description="between layers; see seq2x.nn.connections: residual, highway, dense, dense-residual")
     projection: int = Field(
@@ -62,6 +64,8 @@ class RecurrenceConfig(Config):
             raise ValueError(f"projection = {self.projection} must be smaller than hidden = {self.hidden}")
         if self.connections != "none" and self.layers == 1:
             raise ValueError(f"connections = {self.connections!r} stand between layers; layers = 1 has none")
+        if self.reversed and self.bidirectional:
+            raise ValueError("reversed = true is for one direction, and both are read; expected bidirectional = false")
         return self
 
 
@@ -127,6 +131,7 @@ class RecurrentLayers(nn.Module):
     def __init__(self, config: RecurrenceConfig, width: int) -> None:
         """``width`` is that of what the first layer reads."""
         super().__init__()
+        self.reversed = config.reversed
         self.width = (config.projection or config.hidden) * (2 if config.bidirectional else 1)
         connection = Connection(config.connections, width, self.width, config.layers)
         self.layers = nn.ModuleList(RecurrentLayer(config, size) for size in connection.widths)
@@ -144,6 +149,7 @@ class RecurrentLayers(nn.Module):
         reversal = reverse_order(mask)
         outputs: list[tuple[Tensor, ...]] = []
         read: list[Tensor] = []
+        states = _reorder(states, reversal) if self.reversed else states
         for layer in self.layers:
             read.append(states)
             directions = layer(self.dropout(states), reversal)
@@ -151,7 +157,7 @@ class RecurrentLayers(nn.Module):
             joined = self.connection.output(computed, read)
             outputs.append(directions if joined is computed else joined.chunk(len(directions), dim=-1))
             states = self.connection.following(joined, read)
-        return outputs
+        return [(_reorder(output, reversal),) for (output,) in outputs] if self.reversed else outputs
 
 
 def reverse_order(mask: Tensor) -> Tensor:
@@ -207,7 +213,7 @@ def _step(
         reset_in, mix_in, update_in = gates.chunk(3, dim=-1)
         reset_own, mix_own, update_own = own.chunk(3, dim=-1)
         update = (update_in + (reset_in + reset_own).sigmoid() * update_own).tanh()
-        return torch.lerp(update, hidden, (mix_in + mix_own).sigmoid()), None
+        return torch.lerp(update, hidden.to(update.dtype), (mix_in + mix_own).sigmoid()), None
     return F.tanh(gates + own), None
 
 

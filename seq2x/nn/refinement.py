@@ -13,21 +13,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.config import Config
 from seq2x.nn.attention import masked_softmax
-from seq2x.nn.coverage import NoCoverageConfig
+from seq2x.nn.coverage import CoverageLossConfig, NoCoverageConfig
 from seq2x.nn.linear import FewOutputs
 
 
-class RefinementConfig(Config):
+class RefinementConfig(CoverageLossConfig):
     """The sums of earlier attention weights refine the scores (Zhao & Gao 2022); see :class:`Refinement`."""
 
     kind: Literal["sum"] = "sum"
     width: int = Field(32, ge=1, description="units of the network that reads the sums")
-    loss: Literal["none", "min", "one"] = Field(
-        "none", description="of the last layer's weights; min: sum_j min(a_tj, c_tj) a target token (See et al. 2017); "
-                            "one: sum_j (1 - sum_t a_tj)^2 a sentence (Tu et al. 2016)")
-    weight: float = Field(0.1, ge=0, description="weight of that loss")
 
 
 RefinementChoice = Annotated[RefinementConfig | NoCoverageConfig, Field(discriminator="kind")]

@@ -110,7 +110,8 @@ class Engine:
                     loss = self.forward(item.task, part)
                 mean = loss.total / counts[item.task]
                 for other in loss.beside:
-                    mean = mean + other.weight * other.total / counts[f"{item.task} {other.name}"]
+                    if self.progress.step + 1 >= other.from_step:
+                        mean = mean + other.weight * other.total / _units(counts, f"{item.task} {other.name}")
                 (mean * item.weight * self.model.own(item.task).loss_weight).backward()
                 beside = {other.name: other.total.detach() for other in loss.beside}
                 for name, value in {"loss": loss.total.detach(), **loss.parts, **beside}.items():

@@ -42,6 +42,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent sum of all earlier": {**SMALL, **RECURRENT, "layers": 3, "cell": "rnn", "connections": "dense-residual",
                                      "weight_dropout": 0.1, "initial": "learned"},
     "recurrent one direction": {**SMALL, "kind": "recurrent", "hidden": 16, "bidirectional": False},
+    "recurrent from right to left": {**SMALL, **RECURRENT, "hidden": 16, "layers": 2, "bidirectional": False,
+                                     "reversed": True},
     "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
@@ -69,6 +71,20 @@ HEADS: dict[str, dict[str, Any]] = {
     "translate no coverage": {"kind": "translate", "decoder": {**DECODER, "coverage": {"kind": "none"}}},
     "translate two layers, no feeding": {"kind": "translate", "tie": "none",
                                          "decoder": {**DECODER, "layers": 2, "input_feeding": False}},
+    "translate location, by fertility": {"kind": "translate", "decoder": {
+        **DECODER, "attention": {"kind": "location", "length": 24}, "coverage": {"kind": "fertility"}}},
+    "translate key and value, gated coverage": {"kind": "translate", "decoder": {
+        **DECODER, "attention": {"kind": "key_value", "width": 12}, "coverage": {"kind": "gated", "width": 5}}},
+    "translate narrow product, words consumed, learned start": {"kind": "translate", "decoder": {
+        **DECODER, "attention": {"kind": "multiplicative", "width": 10}, "initial": "learned",
+        "coverage": {"kind": "embedding", "width": 6, "update": "subtract"}}},
+    "translate three layers, attention from the first, words gated": {"kind": "translate", "decoder": {
+        **DECODER, "layers": 3, "connections": "dense-residual", "attend_from": "first", "initial": "zero",
+        "cell": "gru", "coverage": {"kind": "embedding", "width": 6}}},
+    "translate dense, narrow output, words and states": {
+        "kind": "translate", "tie": "none", "also_layers": [0], "decoder": {
+            **DECODER, "layers": 2, "connections": "dense", "output_width": 10, "coverage": {
+                "kind": "none", "loss": "one", "from_step": 2}}},
     "language_model": {"kind": "language_model", "width": 9, "dropout": 0.1},
     "language_model of the most frequent": {"kind": "language_model", "width": 16, "vocabulary": 20},
     "translate transformer": {"kind": "translate", "decoder": TRANSFORMER},

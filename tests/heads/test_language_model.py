@@ -15,7 +15,8 @@ from seq2x.heads import LanguageModelHeadConfig, Outputs
 from seq2x.heads.language_model import LanguageModelHead
 from seq2x.model import Model
 
-ABLE = [name for name, settings in ENCODERS.items() if settings["kind"] == "recurrent"]
+ABLE = [name for name, settings in ENCODERS.items()
+        if settings["kind"] == "recurrent" and not settings.get("reversed")]
 KIND = "language_model"
 
 

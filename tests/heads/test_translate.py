@@ -70,7 +70,7 @@ def test_beam_1_is_greedy_over_the_decoder_itself(name: str) -> None:
     found = head.predict(model.encode("translate", whole), SearchConfig(beam_size=1, max_length_ratio=1.0))
     for row, (hypothesis,) in enumerate(found):
         encoded = model.encode("translate", whole.select(torch.tensor([row])))
-        memory, state = head.decoder.begin(encoded, encoded.states)
+        memory, state = head.begin(encoded)
         tokens, limit = [BOS], int(encoded.mask.sum()) + 10
         while len(tokens) < limit:
             vectors, _, state = head.decoder.advance(memory, state, head.table(torch.tensor([tokens[-1:]])))

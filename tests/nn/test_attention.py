@@ -1,4 +1,4 @@
-"""Attention and coverage against their formulas, one number at a time."""
+"""Attention against its formulas, one number at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from seq2x.nn.attention import (
     AdditiveAttention,
     AdditiveAttentionConfig,
     DotAttentionConfig,
+    KeyValueAttention,
+    KeyValueAttentionConfig,
+    LocationAttention,
     MultiplicativeAttentionConfig,
     ProductAttention,
 )
-from seq2x.nn.coverage import SumCoverage, coverage_loss
 
 B, K, T, H, D, A = 3, 2, 5, 4, 4, 6
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=torch.bool)
@@ -70,27 +72,52 @@ def test_dot_needs_equal_widths() -> None:
     assert AdditiveAttentionConfig(width=9).build(4, 5, 2).score.in_features == 9
 
 
-def test_coverage_is_the_sum_of_earlier_attention() -> None:
-    attention = torch.rand(4, 3, T)  # [N, S, T]
-    module = SumCoverage()
-    coverage = module.start(4, T, attention)
-    for position in range(3):
-        assert torch.allclose(coverage[..., 0], attention[:, :position].sum(1))
-        coverage = module(coverage, attention[:, position])
+def test_both_sides_of_a_product_may_be_narrowed(tensors: tuple[Tensor, Tensor, Tensor]) -> None:
+    query, states, coverage = tensors
+    attention = MultiplicativeAttentionConfig(width=3).build(H, D, 1)
+    assert isinstance(attention, ProductAttention)
+    assert attention.query is not None
+    assert attention.key is not None
+    assert attention.feature is not None
+    weights = attention(query, attention.keys(states), MASK, coverage)
+    own = attention.key(states[0]) + coverage[0, 1] @ attention.feature.weight.T
+    assert torch.allclose(weights[0, 1], (own @ attention.query(query[0, 1]) * 3**-0.5).softmax(0), atol=1e-6)
 
 
-def test_coverage_losses_are_the_formulas() -> None:
-    attention = torch.rand(2, 4, 3)
-    source = torch.tensor([[True, True, True], [True, True, False]])
-    target = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    smallest, ones = 0.0, 0.0
-    for b in range(2):
-        steps = int(target[b].sum())
-        for t in range(steps):
-            for j in range(3):
-                smallest += min(float(attention[b, t, j]), float(attention[b, :t, j].sum()))
-        for j in range(int(source[b].sum())):
-            ones += (1 - float(attention[b, :steps, j].sum())) ** 2
-    assert float(coverage_loss("min", attention, source, target)) == pytest.approx(smallest, rel=1e-5)
-    assert float(coverage_loss("one", attention, source, target)) == pytest.approx(ones, rel=1e-5)
-    assert float(coverage_loss("none", attention, source, target)) == 0.0
+@pytest.mark.parametrize("length", [5, 7])
+def test_location_is_the_formula(tensors: tuple[Tensor, Tensor, Tensor], length: int) -> None:
+    query, states, coverage = tensors
+    attention = LocationAttention(length, H, D, 1)
+    assert attention.feature is not None
+    for features in (coverage, torch.zeros_like(coverage)):
+        weights = attention(query, attention.keys(states), MASK, features)
+        for b in range(B):
+            size = int(MASK[b].sum())
+            scores = attention.score.weight[:size] @ query[b, 0]
+            scores = scores + features[b, 0, :size] @ attention.feature.weight.T @ query[b, 0]
+            assert torch.allclose(weights[b, 0, :size], scores.softmax(0), atol=1e-6)
+            assert (weights[b, 0, size:] == 0).all()
+
+
+def test_location_takes_padding_beyond_its_last_position_and_no_more() -> None:
+    attention = LocationAttention(30, H, D, 0)
+    mask = torch.arange(32)[None] < 30
+    weights = attention(torch.randn(1, 1, H), attention.keys(torch.randn(1, 32, D)), mask, None)
+    assert float(weights[0, 0, :30].sum()) == pytest.approx(1)
+    with pytest.raises(ValueError, match="location attention has 30 positions, and the source 48"):
+        attention.keys(torch.randn(1, 48, D))
+
+
+def test_keys_are_compared_and_values_summed(tensors: tuple[Tensor, Tensor, Tensor]) -> None:
+    query, states, _ = tensors
+    attention = KeyValueAttentionConfig(width=A).build(2 * H, D, 0)
+    assert isinstance(attention, KeyValueAttention)
+    assert (attention.halves, attention.width) == (True, D // 2)
+    weights = attention(query, attention.keys(states), MASK, None)
+    other = torch.cat([states[..., : D // 2], torch.randn(B, T, D // 2)], -1)
+    assert torch.equal(weights, attention(query, attention.keys(other), MASK, None))
+    assert torch.equal(attention.values(other), other[..., D // 2 :])
+    inner = attention.query.weight @ query[0, 0] + attention.key(states[0, :, : D // 2])
+    assert torch.allclose(weights[0, 0], attention.score(inner.tanh())[:, 0].softmax(0), atol=1e-6)
+    with pytest.raises(ValueError, match="the encoder's width is 5, expected an even one"):
+        KeyValueAttentionConfig().build(4, 5, 0)

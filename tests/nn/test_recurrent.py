@@ -85,6 +85,20 @@ def test_another_path_for_dropout_computes_the_same(
         assert torch.allclose(mine, other, atol=1e-6)
 
 
+def test_from_right_to_left_is_a_network_on_the_sentence_backwards() -> None:
+    torch.manual_seed(0)
+    settings = {"hidden": 4, "layers": 2, "connections": "dense", "bidirectional": False}
+    backwards = RecurrentLayers(RecurrenceConfig(**settings, reversed=True), 3)
+    plain = RecurrentLayers(RecurrenceConfig(**settings), 3)
+    plain.load_state_dict(backwards.state_dict())
+    states = torch.randn(4, 7, 3)
+    found = backwards(states, mask_of(LENGTHS, 7))
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = plain(states[row, None, :length].flip(1), torch.ones(1, length, dtype=torch.bool))
+        for mine, other in zip(found, alone, strict=True):
+            assert torch.allclose(mine[0][row, :length], other[0][0].flip(0), atol=1e-6)
+
+
 def test_weights_are_dropped_once_a_batch_and_the_state_once_a_sequence() -> None:
     torch.manual_seed(0)
     states, mask = torch.randn(1, 6, 3).repeat(2, 1, 1), torch.ones(2, 6, dtype=torch.bool)
@@ -116,6 +130,7 @@ def test_settings_of_a_stack_must_fit() -> None:
     for settings, message in (
         ({"cell": "gru", "projection": 2}, "projection = 2 needs cell = 'lstm', found 'gru'"),
         ({"hidden": 4, "projection": 4}, "projection = 4 must be smaller than hidden = 4"),
+        ({"reversed": True}, "reversed = true is for one direction, and both are read; expected bidirectional = false"),
         ({"connections": "dense"}, "connections = 'dense' stand between layers; layers = 1 has none"),
     ):
         with pytest.raises(ValidationError, match=message):
