@@ -22,7 +22,7 @@ from seq2x.data.examples import Example, Examples, Pair, Text
 from seq2x.data.files import expand, lines
 from seq2x.data.readers import stream_pairs, stream_plain, stream_tagged, stream_texts
 from seq2x.errors import DataError
-from seq2x.settings import Files, RunConfig, TagTask, TaskConfig
+from seq2x.settings import Files, RunConfig, TagTask, TaskConfig, TranslateTask
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary, tags
 from seq2x.text.partial import choices, convert_partial
 
@@ -46,17 +46,26 @@ Place = str | tuple[Files, ...]
 """What the settings give as train or dev: a file, a pattern, a list of them; of pairs also [source, target]."""
 
 
-def read_examples(task: TaskConfig, path: Place) -> list[Any]:
+def read_examples(task: TaskConfig, path: Place, alignments: Sequence[str] = ()) -> list[Any]:
     """Read one file (or pair of files), or the shards of one, as a task's settings say; tags stay in their scheme."""
     reports: list[str] = []
-    examples: Examples[Any] = Examples(stream_examples(task, path, reports))
+    examples: Examples[Any] = Examples(stream_examples(task, path, reports, alignments))
     examples.report = "; ".join(reports)
     return examples
 
 
-def stream_examples(task: TaskConfig, path: Place, reports: list[str]) -> Iterator[Any]:
-    """Yield what :func:`read_examples` returns, in constant memory; what was left out is added to ``reports``."""
-    for files in shards(task, path):
+def stream_examples(
+    task: TaskConfig, path: Place, reports: list[str], alignments: Sequence[str] = ()
+) -> Iterator[Any]:
+    """Yield what :func:`read_examples` returns, in constant memory; what was left out is added to ``reports``.
+
+    ``alignments`` are those of pairs, where they are wanted: a file for each shard.
+    """
+    found = shards(task, path)
+    if alignments and len(alignments) != len(found):
+        raise DataError(f"found {len(found):,} files of {named(path)} and {len(alignments):,} of alignments; expected "
+                        "as many")
+    for number, files in enumerate(found):
         if task.kind == "classify":
             yield from stream_texts(files[0], task.data)
         elif task.kind == "tag":
@@ -64,7 +73,8 @@ def stream_examples(task: TaskConfig, path: Place, reports: list[str]) -> Iterat
         elif task.kind == "language_model":
             yield from stream_plain(files[0])
         else:
-            yield from stream_pairs(files[0], files[1] if len(files) > 1 else None, task.data, reports)
+            yield from stream_pairs(files[0], files[1] if len(files) > 1 else None, task.data, reports,
+                                    alignments[number] if alignments else None)
 
 
 def shards(task: TaskConfig, path: Place) -> list[tuple[str, ...]]:
@@ -83,6 +93,16 @@ def files_of(task: TaskConfig, path: Place) -> list[str]:
     return [file for files in shards(task, path) for file in files]
 
 
+def alignments_of(task: TaskConfig) -> list[str]:
+    """Return the files of the alignments of train."""
+    return expand(task.alignments) if isinstance(task, TranslateTask) and task.alignments is not None else []
+
+
+def training_files(task: TaskConfig) -> list[str]:
+    """Return every file that train is read from."""
+    return [*files_of(task, task.train), *alignments_of(task)]
+
+
 def named(path: Place) -> str:
     """Return what the settings call some files, for a message."""
     if isinstance(path, str):
@@ -98,7 +118,7 @@ class Streamed(Iterable[Any]):
         self._task = task
 
     def __iter__(self) -> Iterator[Any]:
-        return stream_examples(self._task, self._task.train, [])
+        return stream_examples(self._task, self._task.train, [], alignments_of(self._task))
 
 
 class Corpus:
@@ -116,7 +136,7 @@ class Corpus:
         for name, task in config.tasks.items():
             if config.corpus.memory == "cache":
                 self.train[name] = self.seen[name] = Streamed(task)
-                files = files_of(task, task.train)
+                files = training_files(task)
                 self._look_at(files, Cache(self._cache / name).stamps)
                 size = sum(self._stamps[file].size for file in files) / 2**20
                 say(f"{split_name(config, name, 'train')} {size:>9,.1f} MiB        {named(task.train)}, in a stream")
@@ -143,9 +163,9 @@ class Corpus:
     def _read(self, name: str, config: RunConfig, say: Say) -> list[Any]:
         """Read train, and hold out what there is no dev file for."""
         task = config.tasks[name]
-        examples = self.train[name] = read_examples(task, task.train)
+        examples = self.train[name] = read_examples(task, task.train, alignments_of(task))
         say(_reading(config, name, "train", task.train, examples))
-        files = files_of(task, task.train)
+        files = training_files(task)
         if task.dev is None:
             split = hold_out(examples, task.hold_out, config.seed)
             self.train[name], self.dev[name] = split
@@ -160,7 +180,7 @@ class Corpus:
     ) -> CodedDataset:
         """Return what the cache holds, made first where there is none that fits."""
         task, cache = loaded.config.tasks[name], Cache(self._cache / name)
-        files = files_of(task, task.train)
+        files = training_files(task)
         made_from = {
             "the data": [[file, self._stamps[file].sha256] for file in files],
             f"tasks.{name}.data": task.data.model_dump(mode="json"),
@@ -206,7 +226,7 @@ def _coder(name: str, loaded: Loaded) -> Coder[Any]:
     if task.kind == "tag":
         return TaggedCoder(loaded.source, loaded.labels[name], seed, task.limit, task.model_scheme, task.data.partial)
     assert loaded.target is not None
-    return PairCoder(loaded.source, loaded.target, seed, task.limit)
+    return PairCoder(loaded.source, loaded.target, seed, task.limit, task.alignments is not None)
 
 
 def _converted(task: TaskConfig, examples: Iterable[Any]) -> Iterable[Any]:

@@ -24,6 +24,7 @@ from seq2x.heads import (
     TagHeadConfig,
     TranslateHeadConfig,
 )
+from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
 from seq2x.text import PretrainedTextConfig, SubwordsConfig, TextConfig, WordsConfig
 from seq2x.training.optimisers import AdamConfig, OptimiserConfig
@@ -117,6 +118,9 @@ class TranslateTask(SharingTask):
     dev: str | tuple[str, str] | None = Field(None, description="the same, to choose the best model by")
     hold_out: int | float = HOLD_OUT
     data: PairFormat = PairFormat()
+    alignments: Files | None = Field(
+        None, description="word alignments of train for head.guided_attention: lines of pairs i-j of words, which are "
+                          "what blanks part, counted from 0 (Pharaoh, fast_align); shards as those of train")
     limit: Limit = Limit()
     metric: Literal["bleu", "chrf"] = "bleu"
     search: SearchConfig = SearchConfig()
@@ -128,6 +132,21 @@ class TranslateTask(SharingTask):
         for key, files in (("train", self.train), ("dev", self.dev)):
             if self.data.format == "lines" and isinstance(files, str):
                 raise ValueError(f"{key} is one file, {files!r}; data.format = 'lines' needs two: [source, target]")
+        return self
+
+    @model_validator(mode="after")
+    def _attention_has_what_it_needs(self) -> TranslateTask:
+        guided = self.head.guided_attention
+        if guided and self.alignments is None:
+            raise ValueError(f"head.guided_attention = {guided:g} needs the key 'alignments', a file of pairs i-j of "
+                             "the words of train")
+        if self.alignments is not None and not guided:
+            raise ValueError("alignments are for head.guided_attention, which is 0; expected a weight such as 0.5, or "
+                             "no alignments")
+        attention = self.head.decoder.attention if isinstance(self.head.decoder, RecurrentDecoderConfig) else None
+        if attention is not None and attention.kind == "location" and attention.length < self.limit.max_tokens:
+            raise ValueError(f"head.decoder.attention.length = {attention.length} positions are fewer than "
+                             f"limit.max_tokens = {self.limit.max_tokens}")
         return self
 
 

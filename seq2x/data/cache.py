@@ -36,9 +36,9 @@ RELEASE = 50_000
 """Examples after which the pages read are given back to the system (which still holds them while memory is free)."""
 SECONDS = 60
 """Between two lines of the log on a cache that is being made."""
-FIELDS: Mapping[str, tuple[type[Any], tuple[str, str]]] = {
+FIELDS: Mapping[str, tuple[type[Any], tuple[str, ...]]] = {
     "classify": (Text, ("text", "label")), "tag": (Tagged, ("words", "tags")),
-    "translate": (Pair, ("source", "target")), "language_model": (Text, ("text", "label")),
+    "translate": (Pair, ("source", "target", "alignment")), "language_model": (Text, ("text", "label")),
 }
 
 
@@ -61,7 +61,7 @@ def stamp(path: str | Path, known: Stamp | None = None) -> Stamp:
 
 
 Chunk = tuple[str, list[int], list[tuple[Any, ...]]]
-"""Examples on their way to a worker: their file, their lines, and their two fields each."""
+"""Examples on their way to a worker: their file, their lines, and their other fields."""
 
 
 class Block(NamedTuple):
@@ -174,7 +174,7 @@ class Cache:
         for place, side in enumerate(coder.sides):
             encodings = Encodings()
             encodings.ids = pages.ragged(f"ids{place}")
-            if coder.kind == "tag":
+            if coder.spanned:
                 encodings.spans = pages.ragged(f"spans{place}")
             if f"characters{place}" in self.meta["files"]:
                 encodings.characters = pages.ragged(f"characters{place}")
@@ -205,14 +205,15 @@ class Tokenise:
         file, lines, fields = chunk
         coder = self._coder
         example = FIELDS[coder.kind][0]
-        store = code(coder, (example(*each, (file, line)) for line, each in zip(lines, fields, strict=True)))
+        store = code(coder, (example(*each[:2], (file, line), *each[2:])
+                             for line, each in zip(lines, fields, strict=True)))
         most = smallest(coder.gate.most + 1)
         columns: dict[str, tuple[Integers, Integers | None]] = {
             "lengths": (np.asarray(store.lengths, dtype=most), None),
             "lines": (np.asarray([place[1] for place in store.where], dtype=np.uint32), None)}
         for place, (side, encodings) in enumerate(zip(coder.sides, store.sides, strict=True)):
             columns[f"ids{place}"] = _column(encodings.ids, smallest(side.processor.size))
-            if coder.kind == "tag":
+            if coder.spanned:
                 columns[f"spans{place}"] = _column(encodings.spans, most)
             if encodings.characters is not None:
                 columns[f"characters{place}"] = _column(
@@ -324,11 +325,11 @@ def _column(rows: Ragged, kind: np.dtype[Any]) -> tuple[Integers, Integers]:
 
 def chunks(examples: Iterable[Example], kind: str) -> Iterator[Chunk]:
     """Put examples of one file together, :data:`CHUNK` at a time."""
-    first, second = FIELDS[kind][1]
+    names = FIELDS[kind][1]
     for file, group in groupby(examples, key=lambda example: example.where[0]):
         while chunk := list(islice(group, CHUNK)):
             yield (file, [example.where[1] for example in chunk],
-                   [(getattr(example, first), getattr(example, second)) for example in chunk])
+                   [tuple(getattr(example, name) for name in names) for example in chunk])
 
 
 def _write(

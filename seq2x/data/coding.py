@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from seq2x.config import Config
+from seq2x.data.alignments import words_of
 from seq2x.data.encodings import Encodings, Integers, Ragged
 from seq2x.data.examples import E, Pair, Tagged, Text, Where
 from seq2x.errors import DataError, nearest
@@ -41,14 +42,18 @@ class Coded(NamedTuple):
     """What was encoded: the source, of a pair also the target."""
     encodings: tuple[Encoding, ...]
     labels: Sequence[int] | None
-    """One of a text, one a word of a sentence (or see TaggedCoder); a pair and a text to be learnt by itself
-    have none."""
+    """One of a text, one a word of a sentence (or see TaggedCoder); of an aligned pair i, j, i, j ... of words; other
+    pairs and a text to be learnt by itself have none."""
 
 
 class Coder(Generic[E]):
     """Examples of one task to numbers."""
 
     kind: ClassVar[Literal["classify", "tag", "translate", "language_model"]]
+    labelled = False
+    """Whether there are labels."""
+    spanned = False
+    """Whether it is of interest where words begin and end."""
 
     def __init__(self, sides: Sequence[Side], gate: Gate) -> None:
         self.sides, self.gate = sides, gate
@@ -61,7 +66,7 @@ class Coder(Generic[E]):
 class TextCoder(Coder[Text]):
     """Texts and their labels."""
 
-    kind = "classify"
+    kind, labelled = "classify", True
 
     def __init__(self, processor: Processor, labels: Vocabulary, seed: int, limit: Limit | None) -> None:
         gate, self._labels = Gate(limit), labels
@@ -103,7 +108,7 @@ class TaggedCoder(Coder[Tagged]):
     these; 0 = all.
     """
 
-    kind = "tag"
+    kind, labelled, spanned = "tag", True, True
 
     def __init__(
         self, processor: Processor, tags: Vocabulary, seed: int, limit: Limit | None, scheme: Scheme,
@@ -134,23 +139,32 @@ class TaggedCoder(Coder[Tagged]):
 
 
 class PairCoder(Coder[Pair]):
-    """Sentences and their translations, from BOS to EOS."""
+    """Sentences and their translations, from BOS to EOS. Those that are ``aligned`` are encoded word by word."""
 
     kind = "translate"
 
-    def __init__(self, source: Processor, target: Processor, seed: int, limit: Limit | None) -> None:
+    def __init__(
+        self, source: Processor, target: Processor, seed: int, limit: Limit | None, aligned: bool = False
+    ) -> None:
         gate = Gate(limit)
+        self.labelled = self.spanned = aligned
         super().__init__([Side(source, seed, gate.most), Side(target, seed, gate.most, is_target=True)], gate)
 
     def code(self, example: Pair) -> Coded | None:
         """See :class:`Coder`."""
         if example.target is None:
             raise _missing("target", example.where)
-        inputs = (example.source, example.target)
+        inputs: tuple[Input, ...] = (example.source, example.target)
+        labels = None
+        if self.labelled:
+            if example.alignment is None:
+                raise _missing("alignment", example.where)
+            inputs = (words_of(example.source), words_of(example.target))
+            labels = [place for link in example.alignment for place in link]
         encodings = [side.encode(text) for side, text in zip(self.sides, inputs, strict=True)]
         if not self.gate.keeps(example.where, max(len(encoding.ids) for encoding in encodings)):
             return None
-        return Coded(example.where, inputs, tuple(_cut(encoding, self.gate.most) for encoding in encodings), None)
+        return Coded(example.where, inputs, tuple(_cut(encoding, self.gate.most) for encoding in encodings), labels)
 
 
 class Side:
@@ -166,10 +180,14 @@ class Side:
 
     def encode(self, example: Input, sample: int | None = None) -> Encoding:
         """Encode a text, or a sentence given as words; a target opens with BOS and needs no characters."""
-        if not isinstance(example, str):
-            return self.processor.encode_words(example, sample)
-        encoding = self.processor.encode(example, sample)
-        return Encoding([BOS, *encoding.ids]) if self._is_target else encoding
+        if isinstance(example, str):
+            encoding = self.processor.encode(example, sample)
+        else:
+            encoding = self.processor.encode_words(example, sample)
+        if not self._is_target:
+            return encoding
+        spans = None if encoding.spans is None else [(start + 1, end + 1) for start, end in encoding.spans]
+        return Encoding([BOS, *encoding.ids], spans)
 
     def draw(self, example: Input, epoch: int, index: int) -> Encoding:
         """Encode as the dropout of an epoch says: the same for the same seed, epoch and index."""
@@ -234,7 +252,7 @@ def code(coder: Coder[E], examples: Iterable[E]) -> Store:
         if coded.labels is not None:
             labels.add(coded.labels)
     lengths = [max(each) for each in zip(*(side.lengths for side in sides), strict=True)]
-    return Store(sides, labels if coder.kind in ("classify", "tag") else None, inputs, lengths, where)
+    return Store(sides, labels if coder.labelled else None, inputs, lengths, where)
 
 
 class Gate:
@@ -292,10 +310,11 @@ def _sample(seed: int, epoch: int, index: int, is_target: bool) -> int:
 
 def _cut(encoding: Encoding, most: int) -> Encoding:
     """Keep the first tokens and the end symbol."""
-    ids, _, characters, shapes = encoding
+    ids, spans, characters, shapes = encoding
     if len(ids) <= most:
         return encoding
-    return Encoding([*ids[: most - 1], ids[-1]], None,
+    return Encoding([*ids[: most - 1], ids[-1]],
+                    None if spans is None else [(min(start, most - 1), min(end, most - 1)) for start, end in spans],
                     None if characters is None else [*characters[: most - 1], characters[-1]],
                     None if shapes is None else [*shapes[: most - 1], shapes[-1]])
 

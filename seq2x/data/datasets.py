@@ -7,6 +7,7 @@ BPE-dropout is an example encoded anew in each epoch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from seq2x.batch import Batch, Tokens
+from seq2x.data.alignments import matrix
 from seq2x.data.coding import Coder, Drawing, Store, TaggedCoder, code
 from seq2x.data.encodings import Encodings, Integers
 from seq2x.data.examples import E, Where
@@ -60,12 +62,12 @@ class CodedDataset:
     """Any examples, once they are coded. See :class:`Dataset`.
 
     Target: [B] ids of labels, [B, W] ids of tags or [B, W, K] bool, the tags that each word may have, the Tokens of
-    translations, from BOS to EOS, or of texts without labels these themselves.
+    translations, from BOS to EOS, with their alignment where it is given, or of texts without labels these themselves.
     """
 
     def __init__(self, coder: Coder[Any], store: Store, report: str = "") -> None:
         self.report, self._store = report, store
-        self._is_tagged = coder.kind == "tag"
+        self._is_tagged, self._is_aligned = coder.kind == "tag", coder.kind == "translate" and coder.labelled
         self._choices = coder.choices if isinstance(coder, TaggedCoder) else None
         self.drawing = Drawing(coder.sides, store.inputs)
 
@@ -103,6 +105,8 @@ class CodedDataset:
         source = _tokens(*sides[0])
         if self._store.labels is None:
             target = _tokens(*sides[1]) if len(sides) > 1 else source
+        elif self._is_aligned:
+            target = self._aligned([self._store.labels.row(int(row)) for row in rows], sides, source)
         elif self._choices is not None:
             assert spans is not None
             target = _some_of([self._store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
@@ -111,6 +115,16 @@ class CodedDataset:
             target = labels if self._is_tagged else labels[:, 0]
         self._store.used(len(rows))
         return Batch(source, spans, target)
+
+    @staticmethod
+    def _aligned(
+        links: Sequence[Integers], sides: Sequence[tuple[Encodings, Integers]], source: Tokens
+    ) -> Tokens:
+        """The target with its alignment to the source."""
+        target = _tokens(*sides[1])
+        spans = [[encodings.spans.row(int(row)) for row in rows] for encodings, rows in sides]
+        found = matrix(links, list(zip(*spans, strict=True)), (target.ids.shape[1], source.ids.shape[1]))
+        return replace(target, alignment=torch.from_numpy(found))
 
 
 def in_memory(coder: Coder[E], examples: Sequence[E]) -> CodedDataset:

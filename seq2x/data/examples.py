@@ -57,6 +57,8 @@ class Pair:
     source: str
     target: str | None = None
     where: Where = NOWHERE
+    alignment: tuple[tuple[int, int], ...] | None = None
+    """Words of both that translate each other (:mod:`seq2x.data.alignments`)."""
 
     @property
     def contents(self) -> tuple[Hashable, ...]:

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seq2x.config import Config
+from seq2x.data.alignments import align
 from seq2x.data.annotations import read_annotated
 from seq2x.data.conll import Sentence, read_columns, read_conllu
 from seq2x.data.examples import E, Examples, Pair, Tagged, Text
@@ -141,9 +142,13 @@ def read_pairs(
 
 
 def stream_pairs(
-    source_path: str | Path, target_path: str | Path | None, format: PairFormat | None, reports: list[str]
+    source_path: str | Path, target_path: str | Path | None, format: PairFormat | None, reports: list[str],
+    alignment_path: str | Path | None = None,
 ) -> Iterator[Pair]:
-    """Yield what :func:`read_pairs` returns, in constant memory; its report, if any, is added to ``reports``."""
+    """Yield what :func:`read_pairs` returns, in constant memory; its report, if any, is added to ``reports``.
+
+    With the alignments of another file, where one is given.
+    """
     format = format or PairFormat()
     kind = format.format
     if kind == "auto":
@@ -155,6 +160,8 @@ def stream_pairs(
     else:
         raise ConfigError(f"format: {kind!r} holds both sides in one file, yet a target file {str(target_path)!r} is "
                           "given; expected 'lines' for two aligned files, or no target file")
+    if alignment_path is not None:
+        pairs = align(pairs, alignment_path)
     yield from _some(_filled(pairs, source_path, target_path, format.skip_empty, reports), source_path, "pairs")
 
 

@@ -129,7 +129,7 @@ def test_chunks_hold_lines_of_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(file, len(lines)) for file, lines, _ in found] == [
         (f"shard.{number}.txt", count) for number, count in
         ((0, 10), (0, 10), (0, 5), (1, 10), (1, 10), (1, 5), (2, 10))]
-    assert found[3][1:] == (list(range(1, 11)), [(pair.source, pair.target) for pair in PAIRS[25:35]])
+    assert found[3][1:] == (list(range(1, 11)), [(pair.source, pair.target, None) for pair in PAIRS[25:35]])
 
 
 # ------------------------------------------------------------------------------------------------ stale

@@ -103,7 +103,7 @@ def test_location_takes_padding_beyond_its_last_position_and_no_more() -> None:
     attention = LocationAttention(30, H, D, 0)
     mask = torch.arange(32)[None] < 30
     weights = attention(torch.randn(1, 1, H), attention.keys(torch.randn(1, 32, D)), mask, None)
-    assert float(weights[0, 0, :30].sum()) == pytest.approx(1)
+    assert weights[0, 0, :30].sum().item() == pytest.approx(1)
     with pytest.raises(ValueError, match="location attention has 30 positions, and the source 48"):
         attention.keys(torch.randn(1, 48, D))
 

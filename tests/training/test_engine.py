@@ -160,11 +160,40 @@ def test_adam_hands_over_to_sgd() -> None:
     model = still(build("recurrent", "translate additive"))
     model.load_state_dict(expected, strict=False)
     loss = model("translate", batch("translate", BATCHES[3]))
-    (loss.total / loss.count).backward()
+    (coverage,) = loss.beside
+    ((loss.total + coverage.weight * coverage.total) / loss.count).backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None
         assert torch.allclose(parameter - 0.1 * parameter.grad, after.tensors[f"model.{name}"], atol=1e-6)
+
+
+class Late(Model):
+    """A model whose coverage loss is minimised from an update on; never, where that is far away."""
+
+    first = 0
+
+    def forward(self, task: str, batch: Batch) -> Loss:
+        loss = super().forward(task, batch)
+        (coverage,) = loss.beside
+        return loss._replace(beside=(coverage._replace(weight=5.0, from_step=self.first),))
+
+
+def test_an_objective_may_begin_late_and_is_logged_before() -> None:
+    found: dict[int, list[dict[str, torch.Tensor]]] = {}
+    logged = {}
+    for first in (0, 3, 100):
+        torch.manual_seed(0)
+        model = still(build("recurrent", "translate additive"))
+        model.__class__ = type("Late", (Late,), {"first": first})
+        _, _, kept, watch = run(FitConfig(max_epochs=1, evaluate_every=1), model=model)
+        found[first] = [state.tensors for state in kept.states]
+        logged[first] = [update["translate coverage"] for update in watch.latest]
+    same = [[all(torch.equal(left[name], right[name]) for name in left if name.startswith("model."))
+             for left, right in zip(found[3], found[other], strict=True)] for other in (0, 100)]
+    assert same == [[False] * 4, [True, True, False, False]]
+    assert logged[3][:3] == logged[100][:3]
+    assert logged[3][3] < logged[100][3]
 
 
 def test_a_cycle_ends_with_a_snapshot() -> None:
