@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def guided(files: Path, head: dict[str, Any], corpus: dict[str, Any] | None = None, **task: Any) -> RunConfig:
-    plain = settings(files, "translate", max_epochs=3).model_dump(mode="json", exclude_none=True)
+    plain = settings(files, "translate", max_epochs=1).model_dump(mode="json", exclude_none=True)
     made = plain["tasks"]["translate"]
     made["head"] = {**made["head"], **head}
     return config.parse(RunConfig, {**plain, "corpus": corpus or {}, "tasks": {"translate": {**made, **task}}}, "test")
@@ -40,7 +40,7 @@ def guided(files: Path, head: dict[str, Any], corpus: dict[str, Any] | None = No
 def test_guided_attention_is_the_same_from_a_cache(files: Path) -> None:
     made = {"head": {"guided_attention": 1.0}, "alignments": f"{files}/train.links"}
     train(guided(files, **made), files / "memory", say=quiet)
-    train(guided(files, **made, corpus={"memory": "cache", "workers": 1}), files / "cache", say=quiet)
+    train(guided(files, **made, corpus={"memory": "cache"}), files / "cache", say=quiet)
     left, right = (load_file(files / name / "weights.safetensors") for name in ("memory", "cache"))
     assert all(left[name].equal(right[name]) for name in left)
     assert "train.links" in (files / "cache" / "README.md").read_text()
@@ -69,10 +69,11 @@ def test_attention_goes_where_the_alignments_say(files: Path) -> None:
     head = {"guided_attention": 1.0, "decoder": {"kind": "recurrent", "width": 32, "hidden": 32, "coverage": {
         "kind": "none"}}}
     settings = guided(files, head, alignments=f"{files}/train.links")
-    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"max_epochs": 12})})
+    longer = settings.training.model_copy(update={"max_epochs": 6, "evaluate_every": 1000})
+    settings = settings.model_copy(update={"training": longer})
     train(settings, files / "run", say=quiet, display=watch)
     first, last = watch.losses[0], watch.losses[-1]
-    assert last["translate alignment"] < 0.5 * first["translate alignment"]
+    assert last["translate alignment"] < 0.7 * first["translate alignment"]
     assert last["translate loss"] < first["translate loss"]
 
 
