@@ -149,7 +149,7 @@ class RecurrentLayers(nn.Module):
         reversal = reverse_order(mask)
         outputs: list[tuple[Tensor, ...]] = []
         read: list[Tensor] = []
-        states = _reorder(states, reversal) if self.reversed else states
+        states = take(states, reversal) if self.reversed else states
         for layer in self.layers:
             read.append(states)
             directions = layer(self.dropout(states), reversal)
@@ -157,7 +157,7 @@ class RecurrentLayers(nn.Module):
             joined = self.connection.output(computed, read)
             outputs.append(directions if joined is computed else joined.chunk(len(directions), dim=-1))
             states = self.connection.following(joined, read)
-        return [(_reorder(output, reversal),) for (output,) in outputs] if self.reversed else outputs
+        return [(take(output, reversal),) for (output,) in outputs] if self.reversed else outputs
 
 
 def reverse_order(mask: Tensor) -> Tensor:
