@@ -92,12 +92,12 @@ def test_given_translations_score_as_found_ones(
 def test_demands_line_by_line(translate: Call, tmp_path: Path) -> None:
     (tmp_path / "prefix").write_text("Bob\n\n\nTom\n")
     assert [line.split(" ")[0] for line in translate("--prefix", tmp_path / "prefix")[1]][::3] == ["Bob", "Tom"]
-    (tmp_path / "terms").write_text("York\tloves\n\n-Oslo\t-saw\n+Eve\n")
-    plain, lines = translate()[1], translate("--constraints", tmp_path / "terms", "--beam-size", 6)[1]
+    unwanted = translate()[1][2].split()[:2]
+    (tmp_path / "terms").write_text(f"York\tloves\n\n-{unwanted[0]}\t-{unwanted[1]}\n+Eve\n")
+    lines = translate("--constraints", tmp_path / "terms", "--beam-size", 6)[1]
     assert {"York", "loves"} <= set(lines[0].split())
-    assert {"Oslo", "saw"}.isdisjoint(lines[2].split())
+    assert set(unwanted).isdisjoint(lines[2].split())
     assert "Eve" in lines[3].split()
-    assert {"Oslo", "saw"} & set(plain[2].split())
     (tmp_path / "terms").write_text("York\t-York\n\n\n\n")
     code, lines, errors = translate("--constraints", tmp_path / "terms")
     assert (code, lines) == (2, [])
