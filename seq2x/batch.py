@@ -164,7 +164,8 @@ class Encoded(Rows):
     def at(self, spans: Tensor, pool: Pool = "first") -> Encoded:
         """Return the same over words: ``spans`` [B, W, 2] is the piece range of each word, empty = padding.
 
-        ``pool`` takes a word's first piece, its last, or the mean of its pieces, in every layer.
+        ``pool`` takes a word's first piece, its last, or the mean of its pieces, in every layer. The directions, which
+        no head of words reads, are left out.
         """
         start, end = spans[..., 0], spans[..., 1]
         mask = end > start
@@ -179,8 +180,7 @@ class Encoded(Rows):
             position = torch.where(mask, start if pool == "first" else end - 1, 0)
             return take(states, position) * mask[..., None]
 
-        directions = None if self.directions is None else (words(self.directions[0]), words(self.directions[1]))
-        return Encoded(tuple(words(layer) for layer in self.layers), mask, self.summary, directions)
+        return Encoded(tuple(words(layer) for layer in self.layers), mask, self.summary)
 
 
 @dataclass(frozen=True)

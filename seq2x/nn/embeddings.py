@@ -195,6 +195,8 @@ class Embedding(nn.Module):
             parts.append(self._spell_short(spelling, words[~long][:, :SHORT]))
         if long.any():
             parts.append(_in_rows(spelling, words[long]))
+        if len(parts) == 1:
+            return parts[0].index_select(0, index).view(batch, length, -1)
         place = torch.argsort(torch.argsort(long, stable=True))  # of each distinct word among the parts
         return torch.cat(parts).index_select(0, place[index]).view(batch, length, -1)
 
