@@ -7,6 +7,7 @@ S target positions, D encoder width, H hidden, K tags or beam, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
@@ -25,6 +26,21 @@ code paths whose last bit may differ. With this, n sentences together equal n se
 LENGTH_MULTIPLE = 16
 """At prediction, token dimensions are padded to a multiple of this, so that a sum over them (a softmax, a pooling)
 is always split in the same way over vector lanes."""
+
+
+class Multiples(NamedTuple):
+    """What the rows and the tokens of a batch are padded to multiples of, where results shall not depend on it."""
+
+    rows: int = ROW_MULTIPLE
+    tokens: int = LENGTH_MULTIPLE
+
+    def joined(self, other: Multiples) -> Multiples:
+        """Return the least that are multiples of both."""
+        return Multiples(math.lcm(self.rows, other.rows), math.lcm(self.tokens, other.tokens))
+
+
+EXACT = Multiples()
+"""Multiples that every model keeps its bits with; some do with less (see ``Model.multiples``)."""
 
 PAD = 0
 """The id of padding, in every vocabulary of the project."""

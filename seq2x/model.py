@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, cast
@@ -10,7 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from seq2x.batch import ROW_MULTIPLE, Batch, Beside, Encoded, Loss
+from seq2x.batch import EXACT, Batch, Beside, Encoded, Loss, Multiples
 from seq2x.encoders.base import Encoder
 from seq2x.heads.base import Head
 from seq2x.heads.language_model import LanguageModelHead
@@ -74,12 +73,14 @@ class Model(nn.Module):
             counts[ORTHOGONALITY] = batch.rows
         return counts
 
-    def row_multiple(self, task: str) -> int:
-        """Return what the row count of a batch must be a multiple of at prediction."""
-        head, encoders = self.head(task).row_multiple(), [self.encoder, self.own(task).private or self.encoder]
-        if head == ROW_MULTIPLE:
-            return head  # whatever the encoders say, and they may measure it
-        return math.lcm(head, *(encoder.row_multiple() for encoder in encoders))
+    def multiples(self, task: str) -> Multiples:
+        """Return what the rows and tokens of a batch must be multiples of at prediction."""
+        found, encoders = self.head(task).multiples(), [self.encoder, self.own(task).private or self.encoder]
+        if found == EXACT:
+            return found  # whatever the encoders say, and they may measure it
+        for encoder in encoders:
+            found = found.joined(encoder.multiples())
+        return found
 
     def rate_factors(self) -> dict[str, float]:
         """Return the factors on the learning rate, by the name of the parameter; 1 where there is none."""

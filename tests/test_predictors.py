@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import ENCODERS, LABELS, SPANS, sentences, task, write_run
 
+from seq2x.batch import Multiples
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.heads import SearchConfig
 from seq2x.predictors import Alternative, Classifier, Reading, Tagged, Tagger, Translator
@@ -89,7 +90,7 @@ class TestIndependence:
         assert batch.spans is not None
         assert batch.spans.shape == (8, 16, 2)
         assert batch.spans[1, :3].tolist() == [[0, 2], [2, 3], [0, 0]]
-        assert batch_of([Encoding([5, 3], [(0, 1)])], 2).rows == 2
+        assert batch_of([Encoding([5, 3], [(0, 1)])], Multiples(2, 4)).source.ids.shape == (2, 4)
 
 
 class TestOneResultForEachInput:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from seq2x.batch import ROW_MULTIPLE, Encoded, Tokens
+from seq2x.batch import EXACT, Encoded, Multiples, Tokens
 
 
 class Encoder(nn.Module):
@@ -28,9 +28,9 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch: every layer [B, T, D_l]; nothing at a real position depends on padding or other rows."""
 
-    def row_multiple(self) -> int:
-        """Return what the row count must be a multiple of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
-        return ROW_MULTIPLE
+    def multiples(self) -> Multiples:
+        """Return what rows and tokens must be multiples of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
+        return EXACT
 
     def rate_factors(self) -> dict[str, float]:
         """Return factors on the learning rate by the name of a parameter here, where they are not 1."""

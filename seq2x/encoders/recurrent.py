@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from seq2x.batch import Encoded, Tokens
+from seq2x.batch import Encoded, Multiples, Tokens
 from seq2x.encoders.base import Encoder
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.embeddings import Embedding, EmbeddingConfig
@@ -43,9 +43,9 @@ class RecurrentEncoder(Encoder):
         """The embedding table."""
         return self.embedding.table
 
-    def row_multiple(self) -> int:
+    def multiples(self) -> Multiples:
         """As few as its layers can bear; all else here goes by tokens."""
-        return self.stack.row_multiple()
+        return self.stack.multiples()
 
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""

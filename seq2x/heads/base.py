@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from seq2x.batch import ROW_MULTIPLE, Batch, Encoded, Loss, Pool, Tokens
+from seq2x.batch import EXACT, Batch, Encoded, Loss, Multiples, Pool, Tokens
 
 
 class Outputs(NamedTuple):
@@ -51,9 +51,9 @@ class Head(nn.Module):
             return int(batch.target.mask[:, 1:].sum())
         return batch.rows
 
-    def row_multiple(self) -> int:
-        """Return what the row count must be a multiple of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
-        return ROW_MULTIPLE
+    def multiples(self) -> Multiples:
+        """Return what rows and tokens must be multiples of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
+        return EXACT
 
     @abstractmethod
     def loss(self, encoded: Encoded, target: Any) -> Loss:

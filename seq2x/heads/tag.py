@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import ROW_MULTIPLE, Encoded, Loss, Pool
+from seq2x.batch import EXACT, Encoded, Loss, Multiples, Pool
 from seq2x.config import Config
 from seq2x.errors import DataError
 from seq2x.heads.base import Head, Outputs
@@ -104,10 +104,10 @@ class TagHead(Head):
         chain = [(parameter, tuple(range(parameter.dim()))) for parameter in self.chain.parameters()]
         return [*((parameter, (0,)) for parameter in self.emissions[-1].parameters()), *chain]
 
-    def row_multiple(self) -> int:
-        """1 where no product goes by rows: scores go by words, and compiled recursions take each row by itself."""
+    def multiples(self) -> Multiples:
+        """Any where no product goes by rows: scores go by words, and compiled recursions take each row by itself."""
         alone = self.pool != "mean" and rows_alone(self.chain.rule_start.device)
-        return 1 if alone else ROW_MULTIPLE
+        return Multiples(1, 1) if alone else EXACT
 
     def loss(self, encoded: Encoded, target: Tensor) -> Loss:
         """Negative log-likelihood: a sum over sentences (CRF) or words (softmax), counted in words."""

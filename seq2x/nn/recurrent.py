@@ -7,10 +7,9 @@ always comes last and never reaches a real position, and the row count of every 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, reduce
 from typing import Literal, cast
 
 import torch
@@ -18,7 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2x.batch import LENGTH_MULTIPLE, ROW_MULTIPLE, take
+from seq2x.batch import EXACT, LENGTH_MULTIPLE, ROW_MULTIPLE, Multiples, take
 from seq2x.config import Config
 from seq2x.nn.connections import Connection, Connections
 from seq2x.nn.dropout import VariationalDropout, mask_like
@@ -27,6 +26,8 @@ from seq2x.nn.linear import Linear
 CellKind = Literal["lstm", "gru", "rnn"]
 NETWORKS: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+STEP = 4  # tokens are padded to a multiple of this where a network takes any number; few shapes are quicker than many
+LENGTHS = (STEP, 5 * STEP, 11 * STEP)  # what a network is asked with: most vector widths are cut by one of them
 
 
 class RecurrenceConfig(Config):
@@ -139,10 +140,10 @@ class RecurrentLayers(nn.Module):
         rate = config.dropout if config.input_dropout is None else config.input_dropout
         self.dropout = VariationalDropout(rate)
 
-    def row_multiple(self) -> int:
-        """Return what the row count must be a multiple of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
+    def multiples(self) -> Multiples:
+        """Return what rows and tokens must be multiples of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
         layers = cast(Iterable[RecurrentLayer], self.layers)
-        return math.lcm(*(_row_multiple(network) for layer in layers for network in layer.networks()))
+        return reduce(Multiples.joined, (_multiples(network) for layer in layers for network in layer.networks()))
 
     def forward(self, states: Tensor, mask: Tensor) -> list[tuple[Tensor, ...]]:
         """``states`` [B, T, D], ``mask`` [B, T] -> for each layer its directions, each [B, T, H]."""
@@ -241,22 +242,22 @@ def _fused(cell: CellKind, states: Tensor, before: tuple[Tensor, ...], weights: 
     return (torch.gru if cell == "gru" else torch.rnn_tanh)(states, before[0], weights, *rest)[0]
 
 
-def _row_multiple(network: nn.RNNBase) -> int:
-    """What a row count must be a multiple of, for rows to keep their bits: 1, 2 or ROW_MULTIPLE.
+def _multiples(network: nn.RNNBase) -> Multiples:
+    """What rows and tokens must be multiples of, for rows to keep their bits: 1 or 2 rows and 4 tokens, or EXACT.
 
-    oneDNN's LSTM takes nearly any number wherever it was measured (torch 2.13, float32, AVX-512, 5 to 256 units; one
-    row is another matter with 256); other kernels make products of as many rows as there are. So this machine is asked,
-    with the network's sizes.
+    oneDNN's LSTM takes nearly any number wherever it was measured (torch 2.13, float32, AVX-512, 5 to 256 units, 1 to
+    96 tokens; one row is another matter with 256); other kernels make products of as many rows as there are. So this
+    machine is asked, with the network's sizes.
     """
     weight = network.weight_ih_l0
     suited = isinstance(network, nn.LSTM) and not network.proj_size
     if not suited or weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return ROW_MULTIPLE
+        return EXACT
     return _measured(network.input_size, network.hidden_size, torch.get_num_threads())
 
 
 @cache
-def _measured(width: int, hidden: int, _threads: int) -> int:
+def _measured(width: int, hidden: int, _threads: int) -> Multiples:
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         network = nn.LSTM(width, hidden, batch_first=True)
@@ -267,9 +268,8 @@ def _measured(width: int, hidden: int, _threads: int) -> int:
             return torch.equal(part, whole[:rows, :length])
 
         whole: Tensor = network(states)[0]
-        lengths = range(LENGTH_MULTIPLE, states.shape[1] + 1, LENGTH_MULTIPLE)
-        exact = [all(same(rows, length) for length in lengths) for rows in range(1, ROW_MULTIPLE + 1)]
-    return next((step for step in (1, 2) if all(exact[step - 1 :: step])), ROW_MULTIPLE)
+        exact = [all(same(rows, length) for length in LENGTHS) for rows in range(1, ROW_MULTIPLE + 1)]
+    return next((Multiples(step, STEP) for step in (1, 2) if all(exact[step - 1 :: step])), EXACT)
 
 
 def _network(config: RecurrenceConfig, width: int) -> nn.RNNBase:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, Self, TypeVar
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 
 from seq2x import checkpoint
-from seq2x.batch import LENGTH_MULTIPLE, ROW_MULTIPLE, Batch, Encoded, Tokens, pad
+from seq2x.batch import EXACT, LENGTH_MULTIPLE, Batch, Encoded, Multiples, Tokens, pad
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import in_windows
 from seq2x.errors import ConfigError, RunError, nearest
@@ -68,7 +69,7 @@ class Predictor:
     def _predict(self, pieces: Sequence[Encoding], predict: Callable[[Encoded], Sequence[R]]) -> list[R]:
         """Encode one batch and let the head ``predict`` from it: one result a piece."""
         with inference(self.loaded.model) as device:
-            batch = batch_of(pieces, self.loaded.model.row_multiple(self.name)).to(device)
+            batch = batch_of(pieces, self.loaded.model.multiples(self.name)).to(device)
             encoded = self.loaded.model.encode(self.name, batch)
             return list(predict(encoded)[: len(pieces)])
 
@@ -91,16 +92,16 @@ def inference(*models: nn.Module, precision: Precision = "float32") -> Iterator[
             model.train()
 
 
-def batch_of(pieces: Sequence[Encoding], rows: int = ROW_MULTIPLE) -> Batch:
+def batch_of(pieces: Sequence[Encoding], multiples: Multiples = EXACT) -> Batch:
     """Return one batch whose rows and lengths are padded to the multiples that keep results apart; see seq2x.batch."""
     characters = [piece.characters for piece in pieces if piece.characters is not None]
     shapes = [piece.shapes for piece in pieces if piece.shapes is not None]
-    source = Tokens.of([piece.ids for piece in pieces], characters or None, LENGTH_MULTIPLE, shapes or None)
+    source = Tokens.of([piece.ids for piece in pieces], characters or None, multiples.tokens, shapes or None)
     spans = None
     if all(piece.spans is not None for piece in pieces):
-        flat = pad([list(chain.from_iterable(piece.spans or ())) for piece in pieces], 2 * LENGTH_MULTIPLE)
+        flat = pad([list(chain.from_iterable(piece.spans or ())) for piece in pieces], 2 * multiples.tokens)
         spans = flat.view(len(pieces), -1, 2)
-    return Batch(source, spans).pad_rows(rows)
+    return Batch(source, spans).pad_rows(multiples.rows)
 
 
 def run(
@@ -108,11 +109,12 @@ def run(
     predict: Callable[[list[P]], list[R]],
     tokens: int = BATCH_TOKENS,
     window: int = WINDOW,
+    multiple: int = LENGTH_MULTIPLE,
 ) -> Iterator[tuple[T, list[R]]]:
     """Yield each sentence with the results of its pieces, in the order given, in constant memory.
 
     A sentence is anything and the pieces of it that the model shall read, none or more. ``predict`` gets batches of
-    at most ``tokens`` tokens, made from ``window`` pieces at a time.
+    at most ``tokens`` tokens, each piece padded to ``multiple``, made from ``window`` pieces at a time.
     """
     waiting: deque[tuple[T, int]] = deque()
 
@@ -128,17 +130,17 @@ def run(
         results = iter(predict(real) if real else ())
         return [None if piece is None else next(results) for piece in batch]
 
-    results = in_windows(pieces(), _padded, predict_some, tokens, window)
+    results = in_windows(pieces(), partial(_padded, multiple), predict_some, tokens, window)
     for result in results:
         sentence, count = waiting.popleft()
         found = [result, *islice(results, count - 1)] if count else []
         yield sentence, [item for item in found if item is not None]
 
 
-def _padded(piece: Piece | None) -> int:
+def _padded(multiple: int, piece: Piece | None) -> int:
     """What a piece takes in a batch."""
     length = 0 if piece is None else len(piece.ids)
-    return length + -length % LENGTH_MULTIPLE
+    return length + -length % multiple
 
 
 def answer(

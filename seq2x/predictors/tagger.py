@@ -95,7 +95,8 @@ class Tagger(Predictor):
 
         def results(items: Iterable[object]) -> Iterator[Tagged]:
             read = (self._read(item, number, split, given) for number, item in enumerate(items, start=1))
-            for sentence, found in run(read, partial(self._tag, k_best, marginals), batch_tokens, window):
+            predict, multiple = partial(self._tag, k_best, marginals), self.loaded.model.multiples(self.name).tokens
+            for sentence, found in run(read, predict, batch_tokens, window, multiple):
                 yield self._tagged(sentence, found, k_best)
 
         return answer(sentences, results, batch_tokens, window)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2x.batch import mask_of
+from seq2x.batch import EXACT, Multiples, mask_of
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.nn.dropout import VariationalDropout, WordDropout
 from seq2x.nn.recurrent import NETWORKS, Cell, CellKind, RecurrenceConfig, RecurrentLayers, last_states
@@ -167,11 +167,13 @@ def test_word_dropout_spares_specials() -> None:
 @pytest.mark.parametrize("width", [3, 30])
 def test_rows_are_padded_to_what_this_machine_asks_for(width: int) -> None:
     layers = RecurrentLayers(RecurrenceConfig(hidden=20), width).eval()
-    multiple = layers.row_multiple()
-    assert multiple in (1, 2, 8)
-    states, mask = torch.randn(16, 16, width), mask_of(torch.arange(1, 17), 16)
+    multiples = layers.multiples()
+    assert multiples in (Multiples(1, 4), Multiples(2, 4), EXACT)
+    states, mask = torch.randn(16, 48, width), mask_of(torch.arange(1, 17), 48)
     with torch.inference_mode():
         whole = torch.cat(layers(states, mask)[0], -1)
-        for rows in range(multiple, 17, multiple):
-            assert torch.equal(torch.cat(layers(states[:rows], mask[:rows])[0], -1), whole[:rows])
-    assert RecurrentLayers(RecurrenceConfig(hidden=20), width).double().row_multiple() == 8
+        for rows in range(multiples.rows, 17, multiples.rows):
+            for length in range(rows + -rows % multiples.tokens, 49, multiples.tokens):
+                found = torch.cat(layers(states[:rows, :length], mask[:rows, :length])[0], -1)
+                assert torch.equal(found, whole[:rows, :length])
+    assert RecurrentLayers(RecurrenceConfig(hidden=20), width).double().multiples() == EXACT
