@@ -207,8 +207,8 @@ class Batch(Rows):
     spans: Tensor | None = None
     """[B, W, 2] long: the piece range of each word; an empty range is padding."""
     target: Tensor | Tokens | None = None
-    """[B] labels, [B, W] tags (any value at padding), Tokens that start with BOS and end with EOS, or for a language
-    model the source itself."""
+    """[B] labels, [B, K] bool where a text may have several, [B, W] tags (any value at padding), Tokens
+    that start with BOS and end with EOS, or for a language model the source itself."""
 
 
 class Loss(NamedTuple):

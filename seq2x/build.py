@@ -43,12 +43,15 @@ def build_model(
             elif task.kind == "language_model":
                 outputs = _neighbours(encoder, source)
             else:
-                outputs = Outputs(len(labels[name]))
+                outputs = Outputs(len(labels[name]), several=bool(task.data.separator))
             dims, summary = encoder.dims, encoder.summary_width
             if (private := own[name].private) is not None:
                 dims = tuple(width + private.dims[-1] for width in dims)
                 summary += private.summary_width
             heads[name] = task.head.build(dims, summary, outputs)
+            if encoder.stride > 1 and heads[name].unit != "sequence":
+                raise ValueError(f"labels or reads single tokens, and the encoder gives one state for every "
+                                 f"{encoder.stride} of them; expected a task of the kind 'classify', or no pooling")
         except ValueError as error:
             raise ConfigError(f"tasks.{name}.head: {error}") from None
     return Model(encoder, heads, own)
@@ -69,6 +72,9 @@ def _build_own(name: str, task: TaskConfig, encoder: Encoder, source: Processor)
         part = "private"
         if task.private is not None:
             private = task.private.build(source.size, source.character_size)
+            if max(private.stride, encoder.stride) > 1:
+                raise ValueError("private and shared states stand side by side at each token; found an encoder that "
+                                 "pools over tokens (front.pool)")
             own = own._replace(private=private, orthogonality=task.orthogonality)
     except ValueError as error:
         raise ConfigError(f"tasks.{name}.{part}: {error}") from None

@@ -21,8 +21,8 @@ from seq2x.data.datasets import CodedDataset, Dataset, in_memory
 from seq2x.data.examples import Example, Examples, Pair, Text
 from seq2x.data.files import expand, lines
 from seq2x.data.readers import stream_pairs, stream_plain, stream_tagged, stream_texts
-from seq2x.errors import DataError
-from seq2x.settings import Files, RunConfig, TagTask, TaskConfig, TranslateTask
+from seq2x.errors import ConfigError, DataError, nearest
+from seq2x.settings import ClassifyTask, Files, RunConfig, TagTask, TaskConfig, TranslateTask
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary, tags
 from seq2x.text.partial import choices, convert_partial
 
@@ -220,7 +220,7 @@ def _coder(name: str, loaded: Loaded) -> Coder[Any]:
     """What turns the examples of a task into numbers."""
     task, seed = loaded.config.tasks[name], loaded.config.seed
     if task.kind == "classify":
-        return TextCoder(loaded.source, loaded.labels[name], seed, task.limit)
+        return TextCoder(loaded.source, loaded.labels[name], seed, task.limit, bool(task.data.separator))
     if task.kind == "language_model":
         return PlainCoder(loaded.source, seed, task.limit)
     if task.kind == "tag":
@@ -312,7 +312,10 @@ def learn_text(
 def learn_labels(task: TaskConfig, examples: Iterable[Any]) -> Vocabulary:
     """Return the labels of a task, or the tags of the scheme that its model works in."""
     if not isinstance(task, TagTask):
-        return Vocabulary(sorted({example.label for example in examples}))
+        labels = sorted({label for example in examples for label in example.labels})
+        if not labels:
+            raise DataError("no text has a label: there is nothing to learn", named(task.train))
+        return Vocabulary(labels)
     found = {tag for example in examples for tag in example.tags}
     if task.data.partial:
         found = {part for tag in found for part in choices(tag)}
@@ -325,3 +328,23 @@ def learn_labels(task: TaskConfig, examples: Iterable[Any]) -> Vocabulary:
                         f"would need {len(complete):,} tags, and can have at most {MOST_TAGS:,}, as it keeps a score "
                         "for each pair of them. Is tag_column the column of the tags?", named(task.train))
     return Vocabulary(complete)
+
+
+def class_weights(config: RunConfig, name: str, labels: Vocabulary, counts: Sequence[int], texts: int) -> list[float]:
+    """Return the factor on the loss for each label of a task; ``counts`` of the training ``texts`` have it.
+
+    Balanced are n / (K n_k) where a text has one of K labels (King & Zeng 2001), and (n - n_k) / n_k, the odds against
+    label k, where it may have several. ConfigError for a label that there is none of.
+    """
+    task = config.tasks[name]
+    assert isinstance(task, ClassifyTask)
+    wanted = task.head.class_weights
+    if isinstance(wanted, str):
+        some = [min(max(1, count), max(1, texts - 1)) for count in counts]
+        each = [texts - count if task.data.separator else texts / len(some) for count in some]
+        return [weight / count if wanted == "balanced" else 1.0 for weight, count in zip(each, some, strict=True)]
+    for label in wanted:
+        if label not in labels:
+            raise ConfigError(f"tasks.{name}.head.class_weights: there is no label {label!r}"
+                              f"{nearest(label, labels.entries)}")
+    return [wanted.get(label, 1.0) for label in labels.entries]

@@ -45,9 +45,10 @@ def evaluate(
 ) -> Evaluation:
     """Score ``predictor`` on examples of its kind; ``search`` is for a translator, else its own.
 
-    classify: accuracy and macro F1. tag: span F1 (seqeval, strict, in the scheme of the files) and the accuracy of
-    tags, the latter alone where the scheme has no spans. translate: BLEU and chrF (sacrebleu). language_model: the
-    perplexity, and 100 / perplexity, which is the geometric mean of the tokens' probabilities in per cent, as value.
+    classify: accuracy and macro F1, of several labels a text also micro F1, its precision and recall. tag: span
+    F1 (seqeval, strict, in the scheme of the files) and the accuracy of tags, the latter alone where the scheme has no
+    spans. translate: BLEU and chrF (sacrebleu). language_model: the perplexity, and 100 / perplexity, which is the
+    geometric mean of the tokens' probabilities in per cent, as value.
 
     Examples longer than the model's limit are predicted in windows and count like all others. Raises what
     :func:`check` raises.
@@ -101,7 +102,8 @@ def check(
         raise DataError("there are no examples to evaluate on")
     if isinstance(predictor, Classifier):
         for text in _only(examples, Text):
-            _known([_there(text.label, "label", text.where)], predictor.labels, "label", text.where)
+            _there(text.label, "label", text.where)
+            _known(text.labels, predictor.labels, "label", text.where)
     elif isinstance(predictor, LanguageModel):
         _only(examples, Text)
     elif isinstance(predictor, Tagger):
@@ -112,12 +114,27 @@ def check(
             _there(pair.target, "translation", pair.where)
 
 
+def calibrate(predictor: AnyPredictor, examples: Sequence[Any]) -> str:
+    """Fit to dev what makes probabilities of a classifier's outputs; "" where the settings want nothing fitted."""
+    if not isinstance(predictor, Classifier):
+        return ""
+    return predictor.calibrate([example.text for example in examples], [example.labels for example in examples])
+
+
 def _classification(classifier: Classifier, examples: Sequence[Text], predictions: list[Classified]) -> Evaluation:
-    gold = [example.label or "" for example in examples]
-    labels = [prediction.label for prediction in predictions]
-    scores = {"accuracy": metrics.accuracy(gold, labels), "macro_f1": metrics.macro_f1(gold, labels),
-              "texts": len(examples)}
+    gold, found = [example.labels for example in examples], [prediction.labels for prediction in predictions]
+    each = metrics.label_scores(gold, found)
+    scores: dict[str, Any] = {"accuracy": 100 * sum(map(_same, gold, found)) / len(gold), "macro_f1": each.macro_f1}
+    if classifier.head.several:
+        scores |= {"micro_f1": each.f1, "precision": each.precision, "recall": each.recall}
+    scores["texts"] = len(examples)
+    if classifier.task.metric not in scores:  # of one label a text, the micro-average is the accuracy
+        scores["micro_f1"] = each.f1
     return Evaluation(scores[classifier.task.metric], classifier.task.metric, scores, predictions)
+
+
+def _same(gold: Sequence[str], found: Sequence[str]) -> bool:
+    return set(gold) == set(found)
 
 
 def _tagging(tagger: Tagger, examples: Sequence[Tagged], predictions: list[TaggedText]) -> Evaluation:

@@ -37,6 +37,16 @@ class LabelScore(NamedTuple):
     """Gold spans."""
 
 
+class LabelScores(NamedTuple):
+    """How well the labels of texts were found, of which each may have several: micro-averages, and each by itself."""
+
+    precision: float
+    recall: float
+    f1: float
+    macro_f1: float
+    labels: dict[str, LabelScore]
+
+
 class SpanScores(NamedTuple):
     """Micro-averages over all spans, and each label by itself."""
 
@@ -61,6 +71,26 @@ def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
     right = Counter(label for label, other in zip(gold, predicted, strict=True) if label == other)
     total = Counter(gold) + Counter(predicted)  # F1 = 2 TP / (2 TP + FP + FN), the denominator = gold + predicted
     return 100 * sum(2 * right[label] / count for label, count in total.items()) / len(total)
+
+
+def label_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> LabelScores:
+    """Return precision, recall and F1 of the labels of texts, and the unweighted mean of the labels' F1.
+
+    ``gold`` and ``predicted`` hold the labels of each text. A precision, recall or F1 of nothing at all is 0.
+    ValueError for unequal numbers of texts, or none.
+    """
+    _comparable(gold, predicted)
+    right = Counter(label for labels, others in zip(gold, predicted, strict=True) for label in {*labels} & {*others})
+    wanted, given = (Counter(label for labels in side for label in set(labels)) for side in (gold, predicted))
+
+    def scored(right: int, given: int, wanted: int) -> LabelScore:
+        return LabelScore(100 * right / max(1, given), 100 * right / max(1, wanted),
+                          200 * right / max(1, given + wanted), wanted)
+
+    each = {label: scored(right[label], given[label], wanted[label]) for label in sorted(wanted | given)}
+    whole = scored(right.total(), given.total(), wanted.total())
+    macro = sum(score.f1 for score in each.values()) / max(1, len(each))
+    return LabelScores(*whole[:3], macro, each)
 
 
 def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: Scheme) -> SpanScores:

@@ -18,13 +18,14 @@ from seq2x import config as settings_file
 from seq2x.build import build_model
 from seq2x.card import model_card
 from seq2x.checkpoint import CACHE, CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
-from seq2x.corpus import Corpus, learn_labels, learn_text
+from seq2x.corpus import Corpus, class_weights, learn_labels, learn_text
 from seq2x.data.batching import Batches, Position
 from seq2x.data.datasets import Dataset
 from seq2x.data.loading import load
 from seq2x.data.vectors import read_vectors
 from seq2x.errors import ConfigError, RunError
-from seq2x.evaluation import AnyPredictor, check, predict, score
+from seq2x.evaluation import AnyPredictor, calibrate, check, predict, score
+from seq2x.heads.classify import ClassifyHead
 from seq2x.machine import device_line, surroundings
 from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
@@ -259,6 +260,10 @@ class _Training:
         self.predictors = {name: predictor(loaded, name) for name in self.config.tasks}
         for name, made in self.predictors.items():
             check(made, data.dev[name])  # now, not after the first epoch
+        for name, head in loaded.model.heads.items():
+            if isinstance(head, ClassifyHead):
+                counts = self.datasets[name].label_counts(len(loaded.labels[name]))
+                head.weigh(class_weights(self.config, name, loaded.labels[name], counts, len(self.datasets[name])))
         self.scores: dict[str, Any] = {}
 
     def run(self, display: Display, state: State | None) -> Trained:
@@ -280,6 +285,10 @@ class _Training:
             self._try_average(progress, display)
         if self.ranks.first and (self.directory / WEIGHTS).exists():
             checkpoint.load_weights(self.loaded.model, self.directory / WEIGHTS)
+            for name, made in self.predictors.items():
+                if fitted := calibrate(made, self.data.dev[name]):
+                    self.rows.row("calibrated", f"{name} on dev: {fitted}")
+                    checkpoint.save_weights(dict(self.loaded.model.named_parameters()), self.directory / WEIGHTS)
             self._write_card(progress)
         return Trained(self.directory, progress)
 

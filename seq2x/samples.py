@@ -35,10 +35,11 @@ def _rows(task: TaskConfig, example: Any, found: Any) -> list[tuple[str, str]]:
     if task.kind == "language_model":
         return [("read", f"perplexity {found.perplexity:,.1f}: {example.text}")]
     if task.kind == "classify":
-        best = f"{found.label} {found.probability:.2f}"
-        if found.label == example.label:
-            return [("right", f"{best}: {example.text}")]
-        return [("wrong", f"{best}, not {example.label} {found.probabilities[example.label]:.2f}: {example.text}")]
+        sides = [" ".join(f"{label} {found.probabilities[label]:.2f}" for label in labels) or "no label"
+                 for labels in (found.labels, example.labels)]
+        if set(found.labels) == set(example.labels):
+            return [("right", f"{sides[0]}: {example.text}")]
+        return [("wrong", f"{sides[0]}, not {sides[1]}: {example.text}")]
     gold, output = (mark(example.words, side, task.data.scheme) for side in (example.tags, found.tags))
     return [("right", output)] if gold == output else [("gold", gold), ("output", output)]
 

@@ -65,7 +65,7 @@ class SharingTask(AnyTask):
 
 
 class ClassifyTask(SharingTask):
-    """One label a text."""
+    """One label a text, or with data.separator several, or none."""
 
     kind: Literal["classify"] = "classify"
     train: Files = Field(description="file of labelled texts; a pattern (train.*.tsv.gz) or a list is read as one")
@@ -73,7 +73,9 @@ class ClassifyTask(SharingTask):
     hold_out: int | float = HOLD_OUT
     data: TextFormat = TextFormat()
     limit: Limit = Limit()
-    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    metric: Literal["accuracy", "macro_f1", "micro_f1"] = Field(
+        "accuracy", description="that training maximises; of several labels a text, accuracy is the share of texts "
+                                "with all of them right and no other")
     head: ClassifyHeadConfig = ClassifyHeadConfig()
 
 
@@ -317,6 +319,20 @@ class RunConfig(Config):
                                  "pieces, expected text.kind = 'words' (or 'characters')")
             if getattr(embedding, "shape_width", 0) and not (isinstance(self.text, WordsConfig) and self.text.shapes):
                 raise ValueError(f"{where}.embedding.shape_width needs text.kind = 'words' and text.shapes = true")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_texts_are_read_by_classifiers(self) -> RunConfig:
+        text = self.text
+        if not isinstance(text, WordsConfig) or (text.punctuation and text.keep_last is None):
+            return self
+        for name, task in self.tasks.items():
+            if task.kind != "classify":
+                raise ValueError(f"text.punctuation = false and text.keep_last leave words out; tasks.{name} is of the "
+                                 f"kind {task.kind!r}, which needs all; expected tasks of the kind 'classify' alone")
+            if text.keep_last is not None and task.limit.max_tokens <= text.keep_last:
+                raise ValueError(f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens} has no room for the "
+                                 f"{text.keep_last} words of text.keep_last and the end symbol")
         return self
 
     def _encoders(self) -> Iterator[tuple[str, EncoderConfig, list[str]]]:

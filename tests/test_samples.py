@@ -27,7 +27,8 @@ def test_a_translation_stands_below_its_source_and_reference() -> None:
 
 def test_a_text_shows_its_label_and_probability() -> None:
     task = ClassifyTask(train="a.tsv")
-    sure, unsure = Classified("cat", 0.9, {"cat": 0.9, "dog": 0.1}), Classified("dog", 0.6, {"dog": 0.6, "cat": 0.4})
+    sure = Classified("cat", 0.9, {"cat": 0.9, "dog": 0.1}, labels=("cat",))
+    unsure = Classified("dog", 0.6, {"dog": 0.6, "cat": 0.4}, labels=("dog",))
     lines = show("pets", task, [Text("It purrs .", "cat"), Text("It naps .", "cat")], [sure, unsure])
     assert lines == ["    pets right  cat 0.90: It purrs .", "    pets wrong  dog 0.60, not cat 0.40: It naps ."]
 

@@ -69,7 +69,8 @@ def write_run(
     settings = {"text": TEXTS[text], "encoder": ENCODERS[encoder], "tasks": tasks}
     if encoder == "pretrained":
         own = {**ENCODERS[encoder], "model": tiny_bert()}
-        settings = {"target_text": TEXTS[text], "encoder": own, "tasks": tasks}
+        translates = any(one["kind"] == "translate" for one in tasks.values())
+        settings = {"target_text": TEXTS[text] if translates else None, "encoder": own, "tasks": tasks}
     config = RunConfig.model_validate(settings)
     source = config.text.learn([*LINES, *TARGETS] if config.joint else LINES)
     target = source if config.joint else (config.target_text or config.text).learn(TARGETS)

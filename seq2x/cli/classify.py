@@ -18,13 +18,18 @@ HELP = "classify texts"
 ABOUT = "Classify texts, one a line; one record out for each line in, in the same order."
 EXAMPLES = """\
 output formats:
-  tsv      label TAB probability
-  jsonl    a JSON object a line: text, label, probability, probabilities of all labels (best first)
+  tsv      label TAB probability; where a text may have several labels, those above the threshold, parted as in the
+           training data, and the probability of each; with --explain a third column, the words that count most
+  jsonl    a JSON object a line: text, label, probability, probabilities of all labels (best first); where a text may
+           have several, labels; with --explain words, each with text, start, end (characters) and weight
 
 examples:
   echo "A warm, funny film." | seq2x classify runs/reviews
   seq2x classify runs/reviews -i reviews.txt -o labels.tsv
-  seq2x classify runs/reviews --format jsonl < reviews.txt"""
+  seq2x classify runs/reviews --format jsonl < reviews.txt
+  seq2x classify runs/reviews --explain < reviews.txt        (and how much each word spoke for the label)"""
+SHOWN = 5
+"""Words of an explanation in a line of tsv."""
 
 
 def add(parser: ArgumentParser) -> None:
@@ -32,6 +37,9 @@ def add(parser: ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("directory", metavar="RUN", help="run directory")
     parser.add_argument("--format", choices=("tsv", "jsonl"), default="tsv", help="see below (default: tsv)")
+    parser.add_argument("--explain", nargs="?", const=True, default=False, choices=("attention", "gradient"),
+                        help="how much each word spoke for the label: the weights of the model's attention, where it "
+                             "has one, or gradient x input, which may be negative; reads each text once more")
     add_model(parser)
     add_batches(parser)
     add_streams(parser)
@@ -45,16 +53,18 @@ def run(arguments: Namespace) -> int:
 
         set_threads(arguments.threads)
         classifier = Classifier.load(arguments.directory, arguments.task)
+        separator = classifier.task.data.separator
         write = {"tsv": tsv, "jsonl": jsonl}[arguments.format]
 
         def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:
             waiting: deque[str] = deque()  # as many as are read ahead
             kept = _keeping(lines, waiting)
-            results = classifier.classify(kept, batch_tokens=arguments.batch_tokens, window=window)
+            results = classifier.classify(kept, explain=arguments.explain, batch_tokens=arguments.batch_tokens,
+                                          window=window)
             for number, found in enumerate(results, start=1):
                 if found.windows > 1:
                     notice(in_parts(arguments, number, classifier.limit, "classified", found.windows))
-                yield write(waiting.popleft(), found)
+                yield write(waiting.popleft(), found, separator)
 
         return records
 
@@ -67,13 +77,21 @@ def _keeping(lines: Iterator[str], waiting: deque[str]) -> Iterator[str]:
         yield line
 
 
-def tsv(text: str, found: Classified) -> str:  # noqa: ARG001 - as jsonl
-    """Return label TAB probability."""
-    return f"{found.label}\t{found.probability:.4f}"
+def tsv(text: str, found: Classified, separator: str) -> str:  # noqa: ARG001 - as jsonl
+    """Return label TAB probability, or several of each, and the words of an explanation."""
+    columns = [separator.join(found.labels),
+               separator.join(f"{found.probabilities[label]:.4f}" for label in found.labels)]
+    if found.words:
+        most = sorted(found.words, key=lambda word: -abs(word.weight))[:SHOWN]
+        columns.append(" ".join(f"{word.text} {word.weight:+.3f}" for word in most))
+    return "\t".join(columns)
 
 
-def jsonl(text: str, found: Classified) -> str:
+def jsonl(text: str, found: Classified, separator: str) -> str:
     """Return one JSON object."""
     probabilities = {label: round(value, 6) for label, value in found.probabilities.items()}
-    return json.dumps({"text": text, "label": found.label, "probability": round(found.probability, 6),
-                       "probabilities": probabilities}, ensure_ascii=False)
+    record = {"text": text, "label": found.label, "probability": round(found.probability, 6),
+              **({"labels": found.labels} if separator else {}), "probabilities": probabilities,
+              **({"words": [{**word._asdict(), "weight": round(word.weight, 6)} for word in found.words]}
+                 if found.words else {})}
+    return json.dumps(record, ensure_ascii=False)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 HELP = "score a run on data with answers"
 ABOUT = """\
 Score a run on data with answers, in the format of its training data: accuracy and F1, strict span F1 in the scheme of
-the files (seqeval), BLEU and chrF with signatures (sacrebleu). Of a tagger also what was taken for what, the kinds of
-its mistakes, and how far its confidences can be believed (expected calibration error)."""
+the files (seqeval), BLEU and chrF with signatures (sacrebleu). Of a tagger or a classifier also the scores of each
+label, what was taken for what, the kinds of a tagger's mistakes, and how far confidences can be believed (expected
+calibration error)."""
 EXAMPLES = """\
 examples:
   seq2x evaluate runs/ner test.conll
@@ -37,7 +38,7 @@ def add(parser: ArgumentParser) -> None:
                         help="test data; for translation one file or two aligned ones (default: the run's dev data)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--errors", metavar="N|FILE",
-                        help="list the mistakes of a tagger: the first N, or all in a file of JSON lines")
+                        help="list the mistakes of a tagger or classifier: the first N, or all in a file of JSON lines")
     parser.add_argument("--overwrite", action="store_true", help="let --errors replace a file that exists")
     add_model(parser)
     add_search(parser)
@@ -58,8 +59,9 @@ def run(arguments: Namespace) -> int:
     results: dict[str, Any] = {}
     found: list[dict[str, Any]] = []
     kinds = {task.kind for name, task in loaded.config.tasks.items() if arguments.task in (None, name)}
-    if arguments.errors and kinds and "tag" not in kinds:
-        raise ConfigError("--errors lists the mistakes of a tagger; no task that is evaluated here is one")
+    if arguments.errors and kinds and not kinds & {"tag", "classify"}:
+        raise ConfigError("--errors lists the mistakes of a tagger or classifier; no task that is evaluated here is "
+                          "one")
     for name, (files, examples) in _data(arguments, loaded.config).items():
         task = loaded.config.tasks[name]
         how = search(arguments, task.search) if task.kind == "translate" else None
@@ -67,7 +69,7 @@ def run(arguments: Namespace) -> int:
         results[name] = {"kind": task.kind, "data": files, "metric": result.metric, "value": result.value,
                          "scores": result.scores, **details(task, examples, result.predictions)}
         wrong: list[dict[str, Any]] = []
-        if arguments.errors and task.kind == "tag":
+        if arguments.errors and (task.kind == "tag" or task.kind == "classify"):
             wrong = list(islice(errors(task, examples, result.predictions), listed))
             found += [{"task": name, **one} for one in wrong]
         if listed is not None:

@@ -45,6 +45,9 @@ def add(parser: ArgumentParser) -> None:
     _files(classify, 1, "texts with labels")
     classify.add_argument("--label-column", type=column, metavar="N|NAME", help="position from 0, or name")
     classify.add_argument("--text-column", type=column, metavar="N|NAME", help="position from 0, or name")
+    classify.add_argument("--separator", default="", metavar="TEXT",
+                          help="what stands between the labels of a text, where it may have several (default: it has "
+                               "one)")
     translate = kinds.add_parser("translate", help="a sentence for a sentence", description=ABOUT, epilog=EXAMPLES)
     _files(translate, 2, "two aligned files, source then target, or one file with both")
     translate.add_argument("--source-column", type=column, metavar="N|NAME", help="position from 0, or name")
@@ -112,6 +115,6 @@ def _survey(arguments: Namespace) -> Survey:
         return survey.survey_tagged(train[0], first, tagged)
     if arguments.kind == "classify":
         texts = formats.guess_texts(train[0], arguments.label_column, arguments.text_column)
-        return survey.survey_texts(train[0], first, texts)
+        return survey.survey_texts(train[0], first, texts.model_copy(update={"separator": arguments.separator}))
     pairs = formats.guess_pairs(train, arguments.source_column, arguments.target_column)
     return survey.survey_pairs(tuple(train), tuple(dev), pairs, arguments.size)

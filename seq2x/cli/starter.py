@@ -155,7 +155,8 @@ def _classify(survey: Survey, chosen: Plan) -> list[Table]:
             Setting("word_dropout", 0.1, "share of words read as <unk> in training, so that it is learnt"),
         ]),
         _task(survey, chosen, [
-            Setting("metric", "accuracy", "what the best model is chosen by; or macro_f1: all labels weigh the same"),
+            Setting("metric", "micro_f1" if getattr(survey.format, "separator", "") else "accuracy",
+                    "what the best model is chosen by; or macro_f1: all labels weigh the same"),
         ]),
         _data(survey),
         Table("tasks.classify.head", "from states to labels", [
@@ -260,6 +261,7 @@ _WHY = {
     "tag_column": "the tags; -1 is the last",
     "label_column": "position from 0, or name",
     "text_column": "position from 0, or name",
+    "separator": "between the labels of a text, which may have several, or none",
     "source_column": "position from 0, or name",
     "target_column": "position from 0, or name",
     "skip_empty": "pairs with an empty side are left out, and counted",
@@ -269,7 +271,7 @@ _WHY = {
 def _data(survey: Survey) -> Table:
     """The format; what is left out or false is its default."""
     lines = [Setting(key, value, _FORMATS[value] if key == "format" else _WHY[key])
-             for key, value in survey.format.model_dump().items() if value is not None and value is not False]
+             for key, value in survey.format.model_dump().items() if str(value) not in ("None", "False", "")]
     return Table(f"tasks.{survey.kind}.data", "how the files are read", lines)
 
 

@@ -71,8 +71,8 @@ def survey_texts(train: str, dev: str | None, format: TextFormat) -> Survey:
         found = [word.text.lower() for word in split(example.text)]
         words.update(found)
         lengths.append(len(found) + 1)
-    labels = Counter(example.label or "" for example in examples)
-    if len(labels) == 1:
+    labels = Counter(label for example in examples for label in example.labels)
+    if len(labels) == 1 and not format.separator:
         raise ConfigError(f"{train}: every text has the label {next(iter(labels))!r}: there is nothing to learn; "
                           "--label-column says where the labels are")
     if len(labels) > max(50, len(examples) / 2):
@@ -81,7 +81,7 @@ def survey_texts(train: str, dev: str | None, format: TextFormat) -> Survey:
     lines = [
         f"{train}: {len(examples):,} texts, {words.total():,} words ({_lengths(lengths)}), {len(words):,} distinct",
         f"labels: {_most(labels)}",
-        *_dev_lines(examples, held, dev, set(labels), {example.label or "" for example in held}, "label"),
+        *_dev_lines(examples, held, dev, set(labels), {label for example in held for label in example.labels}, "label"),
     ]
     return Survey("classify", (train,), (dev,) if dev else (), format, len(examples), lengths, sum(lengths), len(words),
                   labels, lines)

@@ -68,8 +68,12 @@ class TextCoder(Coder[Text]):
 
     kind, labelled = "classify", True
 
-    def __init__(self, processor: Processor, labels: Vocabulary, seed: int, limit: Limit | None) -> None:
+    def __init__(
+        self, processor: Processor, labels: Vocabulary, seed: int, limit: Limit | None, several: bool = False
+    ) -> None:
         gate, self._labels = Gate(limit), labels
+        self.several = len(labels) if several else None
+        """The number of all labels, where a text may have several."""
         super().__init__([Side(processor, seed, gate.most)], gate)
 
     def code(self, example: Text) -> Coded | None:
@@ -80,7 +84,7 @@ class TextCoder(Coder[Text]):
         if example.label is None:
             raise _missing("label", example.where)
         return Coded(example.where, (example.text,), (_cut(encoding, self.gate.most),),
-                     _ids((example.label,), self._labels, "label", example.where))
+                     _ids(example.labels, self._labels, "label", example.where))
 
 
 class PlainCoder(Coder[Text]):
@@ -346,7 +350,7 @@ def _shorten_partial(example: Tagged, encoding: Encoding, most: int, scheme: Sch
 def _ids(found: Sequence[str], vocabulary: Vocabulary, what: str, where: Where) -> list[int]:
     for number, entry in enumerate(found, start=1):
         if entry not in vocabulary:
-            place = f" of word {number}" if len(found) > 1 else ""
+            place = f" of word {number}" if len(found) > 1 and what == "tag" else ""
             raise DataError(f"the {what} {entry!r}{place} is not known (the training data have none)"
                             f"{nearest(entry, vocabulary.entries)}", *where)
     return [vocabulary.id(entry) for entry in found]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seq2x.batch import Batch, Tokens
 from seq2x.data.alignments import matrix
-from seq2x.data.coding import Coder, Drawing, Store, TaggedCoder, code
+from seq2x.data.coding import Coder, Drawing, Store, TaggedCoder, TextCoder, code
 from seq2x.data.encodings import Encodings, Integers
 from seq2x.data.examples import E, Where
 
@@ -41,6 +41,9 @@ class Dataset(Protocol):
     def drawing(self) -> Drawing:
         """What is drawn anew in each epoch; a worker process may call it ahead of :meth:`batch`."""
 
+    def label_counts(self, labels: int) -> list[int]:
+        """Return how many texts have each of ``labels`` labels."""
+
     def __len__(self) -> int:
         """The number of examples kept."""
 
@@ -61,14 +64,16 @@ class Dataset(Protocol):
 class CodedDataset:
     """Any examples, once they are coded. See :class:`Dataset`.
 
-    Target: [B] ids of labels, [B, W] ids of tags or [B, W, K] bool, the tags that each word may have, the Tokens of
-    translations, from BOS to EOS, with their alignment where it is given, or of texts without labels these themselves.
+    Target: [B] ids of labels, [B, K] bool where a text may have several, [B, W] ids of tags or [B, W, K]
+    bool, the tags that each word may have, the Tokens of translations, from BOS to EOS, with their alignment where it
+    is given, or of texts without labels these themselves.
     """
 
     def __init__(self, coder: Coder[Any], store: Store, report: str = "") -> None:
         self.report, self._store = report, store
         self._is_tagged, self._is_aligned = coder.kind == "tag", coder.kind == "translate" and coder.labelled
         self._choices = coder.choices if isinstance(coder, TaggedCoder) else None
+        self._several = coder.several if isinstance(coder, TextCoder) else None
         self.drawing = Drawing(coder.sides, store.inputs)
 
     def __len__(self) -> int:
@@ -87,6 +92,12 @@ class CodedDataset:
     def where(self, index: int) -> Where:
         """Return the file and the line of an example."""
         return self._store.where[index]
+
+    def label_counts(self, labels: int) -> list[int]:
+        """Return how many texts have each of ``labels`` labels."""
+        assert self._store.labels is not None
+        counts: list[int] = np.bincount(self._store.labels.flat, minlength=labels).tolist()
+        return counts
 
     def batch(
         self, indices: Sequence[int], epoch: int | None, drawn: Sequence[Encodings | None] | None = None
@@ -110,6 +121,10 @@ class CodedDataset:
         elif self._choices is not None:
             assert spans is not None
             target = _some_of([self._store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
+        elif self._several is not None:
+            labels, real = map(torch.from_numpy, self._store.labels.padded(rows))
+            target = torch.zeros(len(rows), self._several + 1, dtype=torch.bool)
+            target = target.scatter(1, labels.masked_fill(~real, self._several), True)[:, :-1]
         else:
             labels = torch.from_numpy(self._store.labels.padded(rows)[0])
             target = labels if self._is_tagged else labels[:, 0]

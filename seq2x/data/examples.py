@@ -19,11 +19,16 @@ NOWHERE: Where = ("given text", 1)
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text and its label; None where it is not known."""
+    """A text and its label, or labels where it may have several, even none; None where it is not known."""
 
     text: str
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     where: Where = NOWHERE
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its labels, also where it has just one."""
+        return self.label if isinstance(self.label, tuple) else () if self.label is None else (self.label,)
 
     @property
     def contents(self) -> tuple[Hashable, ...]:

@@ -33,6 +33,9 @@ class TextFormat(Config):
     label_column: Column | None = Field(
         default=None, description="position from 0, or name in the header; left out: 0 in a TSV, else 'label'")
     text_column: Column | None = Field(default=None, description="left out: 1 in a TSV, else 'text'")
+    separator: str = Field(
+        default="", description="what stands between the labels of a text, such as ',' or '|', where a text may have "
+                                "several, or none; in JSON lines a list stands for itself. Left out: one a text")
 
 
 class TaggedFormat(Config):
@@ -97,11 +100,16 @@ def stream_plain(path: str | Path) -> Iterator[Text]:
 def _texts(path: str | Path, format: TextFormat) -> Iterator[Text]:
     kind = table_of(path) if format.format == "auto" else format.format
     name = str(path)
-    for line, (label, text) in read_table(path, kind, (format.label_column, format.text_column), ("label", "text")):
+    columns, separator = (format.label_column, format.text_column), format.separator
+    for line, (label, text) in read_table(path, kind, columns, ("label", "text"), separator):
         label = label.strip()
-        if not label or not text.strip():
+        if not (label or separator) or not text.strip():
             raise DataError(f"the {'text' if label else 'label'} is empty; expected a label and a text", path, line)
-        yield Text(text, label, (name, line))
+        if separator:
+            several = (part.strip() for part in label.split(separator))
+            yield Text(text, tuple(dict.fromkeys(filter(None, several))), (name, line))
+        else:
+            yield Text(text, label, (name, line))
 
 
 def read_tagged(path: str | Path, format: TaggedFormat) -> Examples[Tagged]:

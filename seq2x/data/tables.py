@@ -27,18 +27,19 @@ def table_of(path: str | Path) -> Table:
 
 
 def read_table(
-    path: str | Path, kind: Table, columns: Sequence[Column | None], names: Sequence[str]
+    path: str | Path, kind: Table, columns: Sequence[Column | None], names: Sequence[str], separator: str = ""
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, the wanted cells) of each row.
 
     A column that is None is called as ``names`` says, or, in a TSV without header, is the one at that place.
     A CSV has a header, a TSV has one if a column is wanted by name. All rows need the same number of columns.
+    With a ``separator`` a list of JSON is read as its items with that between them.
     """
     if kind == "jsonl":
         wanted = [name if column is None else column for column, name in zip(columns, names, strict=True)]
         for line, record in read_objects(path):
             try:
-                cells = [_cell(record, column) for column in wanted]
+                cells = [_cell(record, column, separator) for column in wanted]
             except DataError as error:
                 raise DataError(str(error), path, line) from None
             yield line, cells
@@ -90,7 +91,7 @@ def json_string(value: Any, name: str) -> str:
     return value
 
 
-def _cell(record: dict[str, Any], column: Column) -> str:
+def _cell(record: dict[str, Any], column: Column, separator: str) -> str:
     if isinstance(column, int):
         raise ConfigError(f"JSON lines have keys, not positions: the column {column} must be a name")
     if column not in record:
@@ -98,6 +99,11 @@ def _cell(record: dict[str, Any], column: Column) -> str:
     value = record[column]
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # labels are often numbers
+    if isinstance(value, list) and separator:
+        items = [_cell({column: item}, column, "") for item in value]
+        if holding := [item for item in items if separator in item]:
+            raise DataError(f"the item {holding[0]!r} of {column!r} holds the separator {separator!r}; set another")
+        return separator.join(items)
     return json_string(value, repr(column))
 
 

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from seq2x.encoders.base import Encoder
 from seq2x.encoders.convolution import ConvolutionEncoderConfig
+from seq2x.encoders.deep_convolution import DeepConvolutionEncoderConfig
 from seq2x.encoders.pretrained import PretrainedEncoderConfig
 from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.encoders.transformer import TransformerEncoderConfig
 
 EncoderConfig = Annotated[
-    RecurrentEncoderConfig | ConvolutionEncoderConfig | TransformerEncoderConfig | PretrainedEncoderConfig,
+    RecurrentEncoderConfig | ConvolutionEncoderConfig | DeepConvolutionEncoderConfig | TransformerEncoderConfig
+    | PretrainedEncoderConfig,
     Field(discriminator="kind"),
 ]
 PrivateEncoderConfig = Annotated[
@@ -22,6 +24,6 @@ PrivateEncoderConfig = Annotated[
 """Those that a task may have of its own: each is small, and learns all of what it knows."""
 
 __all__ = [
-    "ConvolutionEncoderConfig", "Encoder", "EncoderConfig", "PretrainedEncoderConfig", "PrivateEncoderConfig",
-    "RecurrentEncoderConfig", "TransformerEncoderConfig",
+    "ConvolutionEncoderConfig", "DeepConvolutionEncoderConfig", "Encoder", "EncoderConfig", "PretrainedEncoderConfig",
+    "PrivateEncoderConfig", "RecurrentEncoderConfig", "TransformerEncoderConfig",
 ]

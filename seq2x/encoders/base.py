@@ -23,6 +23,18 @@ class Encoder(nn.Module):
     """True where a state has seen no token to its right."""
     direction_width: int = 0
     """Width of each of ``Encoded.directions``; 0 = there are none."""
+    stride: int = 1
+    """Tokens from one position of ``Encoded`` to the next; above 1 all that is encoded has fewer positions, which only
+    heads of whole texts can read, and ``dims[0]`` is the width of what stands in the place of the embeddings."""
+
+    reach: int | None = None
+    """Tokens that are read at once; None = any number."""
+
+    def vectors(self) -> tuple[nn.Module, int]:
+        """Return the module that makes vectors of tokens, [B, N + T, D], and how many N it gives before theirs."""
+        module = getattr(self, "embedding", self.table)
+        assert isinstance(module, nn.Module)
+        return module, 0
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Encoded:

@@ -85,12 +85,17 @@ class PretrainedEncoder(Encoder):
             self.dims += self.dims[:1]
         self.summary_width = self.dims[0]
         self.window = _window(model, config.window)
+        self.reach = None if self.window is None else self.window - opens
         self._freeze(config.freeze)
 
     @property
     def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the model, not a second reference
         """The embedding table, its rows numbered as by the model."""
         return cast(nn.Embedding, cast(Any, self.model).get_input_embeddings())
+
+    def vectors(self) -> tuple[nn.Module, int]:
+        """See :class:`seq2x.encoders.base.Encoder`."""
+        return self.table, int(self.opens)
 
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""

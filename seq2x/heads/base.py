@@ -27,6 +27,8 @@ class Outputs(NamedTuple):
     """Whether the encoder's states see nothing to the right."""
     silent: tuple[int, ...] = ()
     """Target tokens that are never put out, beside the special ones."""
+    several: bool = False
+    """Whether a text may have several of the classes, or none."""
 
 
 class Head(nn.Module):

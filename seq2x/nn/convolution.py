@@ -6,9 +6,11 @@ A product treats every row alike, so a token's result keeps its bits whatever el
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2x.batch import LENGTH_MULTIPLE
 from seq2x.nn.linear import FewOutputs
 
 
@@ -30,3 +32,23 @@ class Windows(nn.Module):
         windows = padded.reshape(rows, -1).unfold(1, self.window * width, width)  # [N, T, window * D], a view
         maps: Tensor = self.linear(windows)
         return maps
+
+
+def pool_over_time(
+    states: Tensor, mask: Tensor, window: int, stride: int, *, exact: bool
+) -> tuple[Tensor, Tensor]:
+    """Max-pooling over neighbouring positions: [B, T, D] and mask [B, T] -> [B, U, D] and [B, U], U >= T / stride.
+
+    Position u is the highest of ``window`` states around, or from, that of token ``stride`` * u, as :class:`Windows`
+    places them; it is real where that token is. Padding takes no part and is zero. ``exact``: for prediction, U is a
+    multiple of :data:`seq2x.batch.LENGTH_MULTIPLE`.
+    """
+    size = -(-states.shape[1] // stride)
+    size += -size % LENGTH_MULTIPLE if exact else 0
+    before = (window - 1) // 2
+    after = max((size - 1) * stride + window - before - states.shape[1], 0)
+    lowest = states.masked_fill(~mask[..., None], torch.finfo(states.dtype).min)
+    filled = F.pad(lowest, (0, 0, before, after), value=torch.finfo(states.dtype).min)
+    pooled = filled.unfold(1, window, stride)[:, :size].amax(-1)
+    kept = F.pad(mask, (0, size * stride - mask.shape[1]))[:, ::stride]
+    return pooled.masked_fill(~kept[..., None], 0.0), kept

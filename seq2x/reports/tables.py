@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seq2x import mistakes
-from seq2x.metrics import reliability, span_scores
+from seq2x.metrics import label_scores, reliability
 from seq2x.samples import clean
-from seq2x.settings import TagTask, TaskConfig
+from seq2x.settings import ClassifyTask, TagTask, TaskConfig
 from seq2x.text.tags import Span
 
 CONFUSION = 12
@@ -17,17 +17,18 @@ CONFUSION = 12
 CONTEXT = 12
 """Words shown before and after a mistake."""
 _NOTES = ("scheme", "search", "bleu_signature", "chrf_signature")
-_NAMES = {"bleu": "BLEU", "chrf": "chrF", "f1": "F1", "macro_f1": "macro F1", "scheme": "scheme", "search": "search",
+_NAMES = {"bleu": "BLEU", "chrf": "chrF", "f1": "F1", "macro_f1": "macro F1", "micro_f1": "micro F1",
+          "scheme": "scheme", "search": "search",
           "bleu_signature": "BLEU by", "chrf_signature": "chrF by"}
 
 
 def details(task: TaskConfig, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
     """Return what an evaluation does not say by itself: the scores of each label, what was taken for what, and how
-    far the confidences of a tagger can be believed.
+    far the confidences of a tagger, or the probabilities of a classifier, can be believed.
 
     Nothing where there are no labels. The scores of spans are among the scores already.
     """
-    if task.kind in ("translate", "language_model"):
+    if task.kind == "translate" or task.kind == "language_model":
         return {}
     if task.kind == "tag":
         compared = _compared(task, examples, predictions)
@@ -36,22 +37,49 @@ def details(task: TaskConfig, examples: Sequence[Any], predictions: Sequence[Any
         if task.data.scheme != "none":
             kinds = Counter(mistake.kind for mistake in mistakes.mistakes(compared))
             return {**more, "mistakes": {kind: kinds[kind] for kind in mistakes.KINDS}}
-        gold, found = [example.tags for example in examples], [prediction.tags for prediction in predictions]
-    else:
-        gold = [[example.label] for example in examples]
-        found = [[prediction.label] for prediction in predictions]
-        compared = [mistakes.compare(*both, "none") for both in zip(gold, found, strict=True)]
-        more = {"confusion": mistakes.confusion(compared)}
-    # a label that stands by itself is a span of one word
-    single = [[[f"S-{label}" for label in labels] for labels in side] for side in (gold, found)]
-    labels = {label: score._asdict() for label, score in span_scores(single[0], single[1], "IOBES").labels.items()}
-    return {"labels": labels, **more}
+        gold, found = ([[tag] for one in side for tag in one.tags] for side in (examples, predictions))
+        return {"labels": _each(gold, found), **more}
+    return _of_texts(task, examples, predictions)
 
 
-def errors(task: TagTask, examples: Sequence[Any], predictions: Sequence[Any]) -> Iterator[dict[str, Any]]:
+def _of_texts(task: ClassifyTask, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Any]:
+    """What a classifier's evaluation does not say; of several labels a text none is taken for another."""
+    gold, found = ([one.labels for one in side] for side in (examples, predictions))
+    labels = _each(gold, found)
+    if task.data.separator:
+        judged = [(value, label in wanted) for one, wanted in zip(predictions, gold, strict=True)
+                  for label, value in one.probabilities.items()]
+        return {"labels": labels, "reliability": _believed(judged, "labels")}
+    compared = [mistakes.compare(*both, "none") for both in zip(gold, found, strict=True)]
+    judged = [(one.probability, one.label == wanted[0]) for one, wanted in zip(predictions, gold, strict=True)]
+    return {"labels": labels, "confusion": mistakes.confusion(compared), "reliability": _believed(judged, "texts")}
+
+
+def _each(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return {label: score._asdict() for label, score in label_scores(gold, found).labels.items()}
+
+
+def _believed(judged: Sequence[tuple[float, bool]], of: str) -> dict[str, Any]:
+    """How far probabilities are from the shares that came true."""
+    found = reliability([value for value, _ in judged], [right for _, right in judged])
+    return {"error": found.error, "of": of, "bins": [each._asdict() for each in found.bins]}
+
+
+def errors(
+    task: TagTask | ClassifyTask, examples: Sequence[Any], predictions: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
     """Yield the mistakes of a tagger, fit for JSON: ``kind``, ``file``, ``line``, ``gold``, ``found``, ``confidence``
     (of what was found) and the ``tokens``. In a scheme without spans, each wrong tag is one.
+
+    Those of a classifier have the labels as ``gold`` and ``found``, the probability of the likeliest, and the ``text``.
     """
+    if isinstance(task, ClassifyTask):
+        for example, found in zip(examples, predictions, strict=True):
+            if set(example.labels) != set(found.labels):
+                yield {"kind": "wrong label", "file": example.where[0], "line": example.where[1],
+                       "gold": list(example.labels), "found": list(found.labels),
+                       "confidence": round(found.probability, 6), "text": example.text}
+        return
     for mistake in mistakes.mistakes(_compared(task, examples, predictions)):
         example, prediction = examples[mistake.sentence], predictions[mistake.sentence]
         sure = None if mistake.found is None else _confidences(task, prediction)[mistake.found]
@@ -59,7 +87,11 @@ def errors(task: TagTask, examples: Sequence[Any], predictions: Sequence[Any]) -
 
 
 def error(found: Mapping[str, Any]) -> str:
-    """Return a mistake as two lines: what it is, and its words, marked, with some before and after."""
+    """Return a mistake as two lines: what it is, and its words, marked, with some before and after; or its text."""
+    if "text" in found:
+        labels = (f"{name} {', '.join(found[name]) or 'no label'}" for name in ("gold", "found"))
+        what = f"{found['file']}, line {found['line']}: {found['kind']}: {clean(', '.join(labels))}"
+        return f"  {what} ({found['confidence']:.2f})\n    {clean(found['text'])}"
     sides = [f"{name} {found[name]['label']} {found[name]['text']!r}" for name in ("gold", "found") if found[name]]
     sure = "" if found["confidence"] is None else f" ({found['confidence']:.2f})"
     span, words = found["gold"] or found["found"], list(found["tokens"])
@@ -87,16 +119,12 @@ def _confidences(task: TagTask, prediction: Any) -> dict[Span, float]:
 def _reliability(
     task: TagTask, compared: Sequence[Sequence[mistakes.Pair]], predictions: Sequence[Any]
 ) -> dict[str, Any]:
-    sure: list[float] = []
-    right: list[bool] = []
+    judged: list[tuple[float, bool]] = []
     for every, prediction in zip(compared, predictions, strict=True):
         good = {pair.found for pair in every if pair.found is not None and mistakes.kind(pair) is None}
         for span, confidence in _confidences(task, prediction).items():
-            sure.append(confidence)
-            right.append(span in good)
-    found = reliability(sure, right)
-    return {"error": found.error, "of": "tags" if task.data.scheme == "none" else "spans",
-            "bins": [each._asdict() for each in found.bins]}
+            judged.append((confidence, span in good))
+    return _believed(judged, "tags" if task.data.scheme == "none" else "spans")
 
 
 def table(name: str, result: Mapping[str, Any]) -> str:

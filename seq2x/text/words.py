@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seq2x.config import Config
 from seq2x.errors import DataError
@@ -21,6 +21,8 @@ from seq2x.text.processor import Encoding, Processor
 from seq2x.text.shapes import END, shape
 from seq2x.text.vocabulary import EOS, SPECIALS, UNK, Vocabulary, storable
 
+FILL = "<fill>"
+"""The pad word; no text is split so that it holds it."""
 SPELT = 100
 """Characters that are spelt of each end of a word longer than twice as many."""
 KEPT = 1 << 16
@@ -37,13 +39,27 @@ class WordsConfig(Config):
     digits: bool = Field(False, description="read every digit as 0")
     characters: bool = Field(False, description="give each word's characters too, as written")
     shapes: bool = Field(False, description="give each word's shape too (capitalised, number ...), as written")
+    punctuation: bool = Field(True, description="false: of a raw text, read only words with a letter or a digit")
+    keep_last: int | None = Field(
+        None, ge=1, description="of a raw text with more words, read the last so many only; left out: all")
+    pad_to: int = Field(
+        0, ge=0, description="a raw text with fewer words gets so many by a visible pad word at its front, which the "
+                             "model reads as any other; 0 = none. For models that were made with it: batches are "
+                             "padded, and the padding masked, by themselves")
+
+    @model_validator(mode="after")
+    def _pads_what_it_cuts(self) -> WordsConfig:
+        if self.pad_to > (self.keep_last or 0):
+            raise ValueError(f"pad_to = {self.pad_to} needs keep_last = {self.pad_to} or more, so that no text is "
+                             f"longer than all can be; found keep_last = {self.keep_last or 'none'}")
+        return self
 
     def learn(self, texts: Iterable[str | Sequence[str]], known: Processor | None = None) -> Words:
         """Count words and characters. Each item is raw text, split by :func:`split`, or a list of words.
 
         The entries of ``known`` keep their ids; those that are new follow.
         """
-        counts = Counter(word for item in texts for word in _words(item) if storable(word))
+        counts = Counter(word for item in texts for word in _words(item, self.punctuation) if storable(word))
         if not counts:
             raise DataError("there is no text to learn words from")
         keys: Counter[str] = Counter()
@@ -53,6 +69,8 @@ class WordsConfig(Config):
             for character in word:
                 spelt[character] += count
         older, letters = (SPECIALS, SPECIALS) if known is None else (known.entries, known.character_entries or SPECIALS)
+        if self.pad_to and known is None:
+            older = (*SPECIALS, FILL)
         vocabulary = Vocabulary.build(keys, size=self.size, min_count=self.min_count, specials=older)
         return self._processor(vocabulary, Vocabulary.build(spelt, specials=letters) if self.characters else None)
 
@@ -64,7 +82,7 @@ class WordsConfig(Config):
         return self._processor(vocabulary, characters)
 
     def _processor(self, vocabulary: Vocabulary, characters: Vocabulary | None) -> Words:
-        return Words(vocabulary, characters, lowercase=self.lowercase, digits=self.digits, shapes=self.shapes)
+        return Words(vocabulary, characters, self)
 
     def _key(self, word: str) -> str:
         return _key(word, self.lowercase, self.digits)
@@ -74,14 +92,11 @@ class Words:
     """Word vocabularies as a processor: one token a word."""
 
     def __init__(
-        self, vocabulary: Vocabulary, characters: Vocabulary | None = None, *,
-        lowercase: bool = False, digits: bool = False, shapes: bool = False,
+        self, vocabulary: Vocabulary, characters: Vocabulary | None = None, config: WordsConfig | None = None
     ) -> None:
         self.vocabulary = vocabulary
         self.characters = characters
-        self.lowercase = lowercase
-        self.digits = digits
-        self.shapes = shapes
+        self.config = config or WordsConfig()
         self._known: dict[str, tuple[int, list[int]]] = {}
 
     @property
@@ -105,12 +120,21 @@ class Words:
         return None if self.characters is None else self.characters.entries
 
     def encode(self, text: str, sample: int | None = None) -> Encoding:
-        """Split raw text with :func:`split` and encode the words."""
-        return self.encode_words(_words(text), sample)._replace(spans=None)
+        """Split raw text with :func:`split` and encode the words, those that the settings let through."""
+        words = [word.text for word in self._read(text)]
+        return self.encode_words([FILL] * (self.config.pad_to - len(words)) + words, sample)._replace(spans=None)
+
+    def _read(self, text: str) -> list[Word]:
+        words = _wanted(text, self.config.punctuation)
+        return words if self.config.keep_last is None else words[-self.config.keep_last :]
 
     def starts(self, text: str) -> list[int]:
-        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters."""
-        return [word.start for word in split(text)]
+        """Return where in ``text`` each token of ``encode(text)`` but the end symbol begins, in characters.
+
+        Pad words begin before it, at -1.
+        """
+        words = self._read(text)
+        return [*[-1] * (self.config.pad_to - len(words)), *(word.start for word in words)]
 
     def encode_words(self, words: Sequence[str], sample: int | None = None) -> Encoding:  # noqa: ARG002 - the contract
         """Encode words as they are; each is one token."""
@@ -120,13 +144,13 @@ class Words:
         if self.characters is not None:
             characters = [letters for _, letters in numbers]
             characters.append([UNK])  # EOS is spelt by no character, and no list may be empty
-        shapes = [*map(shape, words), END] if self.shapes else None
+        shapes = [*map(shape, words), END] if self.config.shapes else None
         return Encoding([*ids, EOS], [(number, number + 1) for number in range(len(ids))], characters, shapes)
 
     def _learn(self, word: str) -> tuple[int, list[int]]:
         """Return the number of a word and those of its characters, and keep them."""
         letters = [] if self.characters is None else [self.characters.id(one) for one in _spelling(word)] or [UNK]
-        found = self.vocabulary.id(_key(word, self.lowercase, self.digits)), letters
+        found = self.vocabulary.id(_key(word, self.config.lowercase, self.config.digits)), letters
         if len(self._known) >= KEPT:
             self._known.clear()
         self._known[word] = found
@@ -149,8 +173,12 @@ def _spelling(word: str) -> str:
     return word if len(word) <= 2 * SPELT else word[:SPELT] + word[-SPELT:]
 
 
-def _words(item: str | Sequence[str]) -> Sequence[str]:
-    return [word.text for word in split(item)] if isinstance(item, str) else item
+def _words(item: str | Sequence[str], punctuation: bool) -> Sequence[str]:
+    return [word.text for word in _wanted(item, punctuation)] if isinstance(item, str) else item
+
+
+def _wanted(text: str, punctuation: bool) -> list[Word]:
+    return [word for word in split(text) if punctuation or any(map(str.isalnum, word.text))]
 
 
 def _key(word: str, lowercase: bool, digits: bool) -> str:

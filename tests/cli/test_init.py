@@ -74,6 +74,15 @@ def test_tags_that_fit_no_scheme_need_a_word(tmp_path: Path) -> None:
         guess_tagged(write(tmp_path / "closed.conll", "Ann B-PER\nLee E-PER\n\nBob I-PER\n"))
 
 
+def test_several_labels_a_text(data: Path, call: Call) -> None:
+    write(data / "many.tsv", "".join(f"{'sad,long' if n % 3 else 'long'}\ttext number {n}\n" for n in range(60)))
+    code, output, _ = call(["init", "classify", "many.tsv", "--separator", ","])
+    assert code == 0
+    assert "labels: 2: long 60" in output
+    task = config.read(RunConfig, data / "classify.toml").tasks["classify"]
+    assert (task.data.separator, task.metric) == (",", "micro_f1")
+
+
 @pytest.mark.parametrize(("name", "text", "columns"), [
     ("a.tsv", "good\tA fine film .\nbad\tA long film .\ngood\tIt sings .\n", (0, 1)),
     ("a.tsv", "A fine film .\tgood\nA long film .\tbad\nIt sings .\tgood\n", (1, 0)),

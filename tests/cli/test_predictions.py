@@ -126,8 +126,8 @@ def test_mistakes_are_listed(world: Path, call: Call, fails: Fails, tmp_path: Pa
         0, [("tag", "wrong label", 1), ("tag", "spurious", 4)])
     assert "exists already; --overwrite replaces it" in fails(
         ["evaluate", world / "runs/tag", test, "--errors", tmp_path / "wrong.jsonl"])
-    assert "--errors lists the mistakes of a tagger; no task" in fails(
-        ["evaluate", world / "runs/classify", "--errors", "3"])
+    assert "--errors lists the mistakes of a tagger or classifier; no task" in fails(
+        ["evaluate", world / "runs/translate", "--errors", "3"])
     assert "--errors: found '0', expected a whole number of 1 or more" in fails(
         ["evaluate", world / "runs/tag", test, "--errors", "0"])
 

@@ -44,6 +44,12 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent one direction": {**SMALL, "kind": "recurrent", "hidden": 16, "bidirectional": False},
     "recurrent from right to left": {**SMALL, **RECURRENT, "hidden": 16, "layers": 2, "bidirectional": False,
                                      "reversed": True},
+    "recurrent behind a pooled convolution": {**SMALL, **RECURRENT,
+                                              "front": {"maps": 12, "window": 3, "pool": 2}},
+    "deep_convolution": {"kind": "deep_convolution", "embedding": {"width": 6}, "maps": [8, 8, 16], "blocks": [1, 2, 1],
+                         "dropout": 0.1},
+    "deep_convolution, shortcuts": {"kind": "deep_convolution", "embedding": {"width": 6}, "maps": [8, 16],
+                                    "blocks": [1, 1], "shortcuts": True},
     "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
@@ -60,7 +66,11 @@ DECODER = {"kind": "recurrent", "width": 16, "hidden": 16, "dropout": 0.1}
 TRANSFORMER = {"kind": "transformer", "width": 16, "layers": 1, "heads": 2, "feedforward": 24, "dropout": 0.1}
 HEADS: dict[str, dict[str, Any]] = {
     **{f"classify {pooling}": {"kind": "classify", "pooling": pooling, "hidden": 7}
-       for pooling in ("last", "max", "mean", "attention")},
+       for pooling in ("last", "max", "mean", "max-mean", "k-max", "attention")},
+    "classify hops, kept apart, weighed, calibrated": {
+        "kind": "classify", "pooling": "attention", "hops": 3, "attention_width": 9, "penalty": 0.5,
+        "class_weights": "balanced", "calibrate": True, "label_smoothing": 0.1},
+    "classify several labels": {"kind": "classify", "pooling": "k-max", "k": 2, "threshold": "tuned"},
     **{f"tag {decoder}": {"kind": "tag", "decoder": decoder} for decoder in ("crf", "softmax")},
     "tag mean of pieces": {"kind": "tag", "pool": "mean"},
     **{f"translate {cell}": {"kind": "translate", "decoder": {**DECODER, "cell": cell}}
@@ -111,14 +121,20 @@ def kinds(union: Any) -> set[str]:
     return {member.model_fields["kind"].default for member in get_args(get_args(union)[0])}
 
 
+def kind_of(head: str) -> str:
+    """The kind of a head, or "several" of a classifier of several labels a text."""
+    return "several" if "several" in head else str(HEADS[head]["kind"])
+
+
 def build(encoder: str, head: str) -> Model:
-    """A model with one head named after its kind, all weights away from zero, so that nothing is equal by chance."""
+    """A model with one head, called by its kind, all weights away from zero, so that nothing is equal by chance."""
     torch.manual_seed(0)
     body = parse(EncoderConfig, ENCODERS[encoder]).build(SIZE, CHARACTERS)
     config: Any = parse(HeadConfig, HEADS[head])
-    outputs = {"classify": Outputs(CLASSES), "tag": Outputs(len(TAGS), TAGS, "BIO"), "translate": Outputs(TARGETS),
+    outputs = {"classify": Outputs(CLASSES), "several": Outputs(CLASSES, several=True),
+               "tag": Outputs(len(TAGS), TAGS, "BIO"), "translate": Outputs(TARGETS),
                "language_model": Outputs(SIZE, direction=body.direction_width, causal=body.causal)}
-    kind = HEADS[head]["kind"]
+    kind = kind_of(head)
     model = Model(body, {kind: config.build(body.dims, body.summary_width, outputs[kind])})
     with torch.no_grad():
         for parameter in model.parameters():
@@ -137,6 +153,8 @@ def examples(kind: str, count: int, seed: int = 0) -> list[tuple[Any, ...]]:
         starts = sorted({0, *[position for position in range(1, length) if draw.random() < 0.6]})
         spans = list(zip(starts, [*starts[1:], length], strict=True))
         target: Any = draw.randrange(CLASSES)
+        if kind == "several":
+            target = [draw.random() < 0.4 for _ in range(CLASSES)]
         if kind == "tag":
             target = [TAGS.index(draw.choice(["O", "B-LOC", "B-PER"])) for _ in spans]
         if kind == "translate":
@@ -151,7 +169,7 @@ def batch(kind: str, chosen: list[tuple[Any, ...]], multiple: int = 1) -> Batch:
     ids, characters, spans, targets = zip(*chosen, strict=True)
     width = max(map(len, spans))
     ranges = torch.tensor([[*row, *[(0, 0)] * (width - len(row))] for row in spans])
-    target: Any = torch.tensor(targets) if kind == "classify" else Tokens.of(targets)
+    target: Any = torch.tensor(targets) if kind in ("classify", "several") else Tokens.of(targets)
     if kind == "tag":
         target = torch.tensor([[*row, *[0] * (width - len(row))] for row in targets])
     shapes = [[number % SHAPES or 1 for number in row] for row in ids]

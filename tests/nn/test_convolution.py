@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2x.nn.convolution import Windows
+from seq2x.nn.convolution import Windows, pool_over_time
 
 
 def _case(rows: int = 8, length: int = 16, width: int = 6) -> tuple[Tensor, Tensor]:
@@ -47,3 +47,19 @@ def test_a_row_keeps_its_bits_in_any_batch() -> None:
 def test_a_sentence_shorter_than_the_window() -> None:
     windows = Windows(6, 10, 5)
     assert windows(torch.randn(1, 1, 6), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 1, 10)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2), (3, 3), (4, 2)])
+@pytest.mark.parametrize("exact", [False, True])
+def test_pooling_over_time_by_hand(window: int, stride: int, exact: bool) -> None:
+    states, mask = _case(length=15)
+    loud = states.masked_fill(~mask[..., None], 1e9)
+    pooled, kept = pool_over_time(loud, mask, window, stride, exact=exact)
+    assert pooled.shape[1] == (16 if exact else -(-15 // stride))
+    for row, length in enumerate(mask.sum(1).tolist()):
+        assert kept[row].tolist() == [place * stride < length for place in range(pooled.shape[1])]
+        for place in range(-(-length // stride)):
+            first = place * stride - (window - 1) // 2
+            inside = states[row, max(first, 0) : min(first + window, length)]
+            assert torch.equal(pooled[row, place], inside.amax(0))
+    assert not pooled[~kept].any()

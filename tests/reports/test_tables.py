@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seq2x.data.examples import Tagged, Text
-from seq2x.data.readers import TaggedFormat
+from seq2x.data.readers import TaggedFormat, TextFormat
 from seq2x.predictors import TextSpan
 from seq2x.reports.tables import columns, details, error, errors, table
 from seq2x.settings import ClassifyTask, TagTask
@@ -18,7 +18,7 @@ TASK = ClassifyTask(train="x")
 
 
 def predicted(*labels: str) -> list[Any]:
-    return [SimpleNamespace(label=label) for label in labels]
+    return [SimpleNamespace(label=label, labels=(label,), probability=0.75) for label in labels]
 
 
 def test_labels_and_confusions_are_counted() -> None:
@@ -30,6 +30,19 @@ def test_labels_and_confusions_are_counted() -> None:
     assert found["labels"]["b"]["precision"] == 50
     assert found["labels"]["b"]["recall"] == 100
     assert found["labels"]["b-c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+
+
+def test_several_labels_a_text() -> None:
+    task = ClassifyTask(train="x", data=TextFormat(separator=","))
+    examples = [Text("t", ("a", "b")), Text("t", ()), Text("t", ("b",))]
+    predictions = [SimpleNamespace(labels=labels, probabilities={"a": 0.75, "b": 0.35})
+                   for labels in (("a",), ("a",), ("b", "a"))]
+    found = details(task, examples, predictions)
+    assert found["labels"]["a"] == {"precision": pytest.approx(100 / 3), "recall": 100, "f1": 50, "support": 1}
+    assert found["labels"]["b"]["recall"] == 50
+    assert found["reliability"]["of"] == "labels"  # of three texts 0.75 of a, of which one has it; 0.35 of b, two
+    assert found["reliability"]["error"] == pytest.approx((75 - 100 / 3 + 200 / 3 - 35) / 2)
+    assert "confusion" not in found
 
 
 def test_tags_without_spans_are_labels_of_words() -> None:
@@ -116,14 +129,18 @@ films (classify), test.tsv
 
   gold \\ found  bad  good
   bad             0     1
-  good            0     2"""
+  good            0     2
+
+  confidence  texts   mean  right
+  to 0.8          3  75.00  66.67
+  expected calibration error 8.33"""
 
 
 def test_many_classes_show_their_commonest_confusions() -> None:
     gold = [f"label{number}" for number in range(20)]
     found = details(TASK, [Text("t", label) for label in gold], predicted(*(["label0"] * 2), *gold[2:]))
     shown = table("t", {"kind": "classify", "data": "x", "scores": {}, **found})
-    assert shown.endswith("  gold -> found     times\n  label1 -> label0      1")
+    assert "  gold -> found     times\n  label1 -> label0      1\n\n" in shown
     right = details(TASK, [Text("t", label) for label in gold], predicted(*gold))
     assert "gold" not in table("t", {"kind": "classify", "data": "x", "scores": {}, **right})
 

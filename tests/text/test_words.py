@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seq2x.errors import DataError, RunError
+from seq2x.config import parse
+from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.text import EOS, SPECIALS, UNK, Encoding, WordsConfig, split
 
 TEXTS = ["The miller , born in 1931 , isn't old .", ["the", "café", "costs", "2024"], "The café"]
@@ -164,3 +165,24 @@ def test_an_absurdly_long_word_is_spelt_by_its_two_ends():
     (spelt, _) = made.encode_words(["a" * 100 + "c" * 10_000 + "b" * 100]).characters
     assert spelt == [a] * 100 + [b] * 100
     assert made.encode_words(["c" * 200]).characters[0] == [c] * 200
+
+
+def test_the_last_words_with_a_visible_pad_word_in_front():
+    config = WordsConfig(keep_last=4, pad_to=4, punctuation=False)
+    words = config.learn(["The café , they say , isn't old ."])
+    assert words.entries[len(SPECIALS)] == "<fill>"
+    assert set(words.entries[len(SPECIALS) + 1 :]) == {"The", "café", "they", "say", "is", "n't", "old"}
+    fill = words.vocabulary.id("<fill>")
+    text = "The old café !"
+    assert words.encode(text).ids == [fill, *map(words.vocabulary.id, ("The", "old", "café")), EOS]
+    assert words.starts(text) == [-1, 0, 4, 8]
+    assert words.encode("").ids == [fill] * 4 + [EOS]
+    assert words.encode("they say the café isn't old").ids == [
+        *map(words.vocabulary.id, ("café", "is", "n't", "old")), EOS]
+    assert words.encode_words(["old", "."]).ids == [words.vocabulary.id("old"), UNK, EOS]
+    assert words.encode("<fill>").ids == [fill, fill, fill, UNK, EOS]
+
+
+def test_a_pad_word_needs_a_greatest_length():
+    with pytest.raises(ConfigError, match=r"pad_to = 5 needs keep_last = 5 or more.* found keep_last = 4"):
+        parse(WordsConfig, {"pad_to": 5, "keep_last": 4}, "text")
