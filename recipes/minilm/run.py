@@ -1,4 +1,4 @@
-"""Fine-tune MiniLM on tagging sets and score it on the test sets, once a seed.
+"""Fine-tune MiniLM on sets of tagging and classification and score it on the test sets, once a seed.
 
     pip install -e ".[pretrained]" -c constraints.txt
     tools/get_data minilm ncbi-disease
@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from statistics import mean, stdev
 
-from seq2x import Tagger, evaluate, train
+from seq2x import Classifier, Tagger, evaluate, train
 from seq2x.config import laid_over, parse
 from seq2x.corpus import read_examples
 from seq2x.reports.console import ConsoleDisplay
@@ -23,6 +23,7 @@ from seq2x.settings import RunConfig
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SEQ2X_DATA", ".data"))
 BASE, SETS = (tomllib.loads((HERE / f"{name}.toml").read_text("utf-8")) for name in ("minilm", "sets"))
+KINDS: dict[str, type[Tagger] | type[Classifier]] = {"tag": Tagger, "classify": Classifier}
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("name", choices=list(SETS), help="the set")
@@ -48,7 +49,7 @@ for seed in arguments.seeds:
     minutes = (time.process_time() - began) / 60
     print(f"seed {seed}: {minutes:.1f} CPU minutes; best dev {run.progress.best:.2f}", flush=True)
     if not arguments.no_test:
-        result = evaluate(Tagger.load(directory), read_examples(config.tasks[name], test))
+        result = evaluate(KINDS[task["kind"]].load(directory), read_examples(config.tasks[name], test))
         print(f"seed {seed}: test {result.metric} {result.value:.2f}; {result.scores}", flush=True)
         found.append(result.value)
 
