@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from _peers import CRFSUITE, FLAIR, OPENNMT_PY, PYTORCH_CRF, SPACY, Peer
+from _peers import CRFSUITE, FLAIR, KERAS, OPENNMT_PY, PYTORCH_CRF, SPACY, Peer
 
 
 class Figure(NamedTuple):
@@ -184,4 +184,39 @@ TAG = Bench(
     data=("conll2000", "ncbi-disease"), extra="fast",
 )
 
-BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN, "data": DATA, "tag": TAG, "translate": TRANSLATE}
+TUTORIAL = ("lstm", "dropout", "gates", "convolution")
+"""The models of the Keras tutorial on reviews, as recipes/imdb and bench_scripts/classify_keras.py call them."""
+
+
+def epoch(backend: str, case: str) -> Duel:
+    """The tutorial's LSTM: ours with length buckets and masked padding, the peer's on rows of 500 words."""
+    return Duel(
+        ("classify_ours.py", "masked", "epoch", "DATA", "WORK"),
+        ("classify_keras.py", "lstm", "epoch", backend, "WORK"),
+        (Figure("epoch", case, "s", False),), {"threads": 0, "parameters": 0.05}, KERAS,
+    )
+
+
+def accuracy(ours: str, peer: str) -> Duel:
+    """A variant of ours and a model of the tutorial, trained to the end."""
+    return Duel(
+        ("classify_ours.py", ours, "accuracy", "DATA", "WORK"),
+        ("classify_keras.py", peer, "accuracy", "torch", "WORK"),
+        (Figure("accuracy", f"imdb {ours} accuracy vs keras {peer}", "%", True),),
+        {"threads": 0, "parameters": 0.05}, KERAS,
+    )
+
+
+CLASSIFY = Bench(
+    "an epoch of the Keras tutorial's LSTM on IMDB reviews, processor seconds",
+    1, (epoch("torch", "imdb lstm epoch vs keras"), epoch("jax", "imdb lstm epoch vs keras on jax")),
+    data=("imdb",), prepare=("classify_data.py", "DATA", "WORK"),
+)
+IMDB = Bench(
+    "the four models of the Keras tutorial on IMDB reviews, a seed a run, test accuracy (hours)",
+    1, (*(accuracy(name, name) for name in TUTORIAL), accuracy("masked", "lstm")),
+    data=("imdb",), prepare=("classify_data.py", "DATA", "WORK"),
+)
+
+BENCHES: Mapping[str, Bench] = {"crf": CRF, "train": TRAIN, "data": DATA, "tag": TAG, "translate": TRANSLATE,
+                                "classify": CLASSIFY, "imdb": IMDB}

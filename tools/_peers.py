@@ -46,6 +46,7 @@ OPENNMT_PY = Peer("opennmt-py", "3.5.1", (
 SPACY = Peer("spacy", "3.8.18", ("numpy==2.4.6",), torch=False)
 FLAIR = Peer("flair", "0.15.1", ("numpy==2.4.6",))
 CRFSUITE = Peer("python-crfsuite", "0.9.12", (), torch=False)
+KERAS = Peer("keras", "3.15.1", ("numpy==2.4.6", "jax==0.10.2"))
 
 
 def environment(peer: Peer, root: Path = ROOT) -> Path:

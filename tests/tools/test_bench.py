@@ -199,6 +199,9 @@ def test_cases_have_their_published_names() -> None:
                 *(f"{what} vs spacy" for what in ("training words/s", "tagging words/s", "latency p50", "latency p95",
                                                   "training memory")),
                 "cold start vs import torch", "cold start memory vs import torch", "ncbi F1 vs crfsuite"],
+        "classify": ["imdb lstm epoch vs keras", "imdb lstm epoch vs keras on jax"],
+        "imdb": [*(f"imdb {model} accuracy vs keras {model}" for model in ("lstm", "dropout", "gates", "convolution")),
+                 "imdb masked accuracy vs keras lstm"],
     }
 
 
@@ -206,7 +209,8 @@ def test_every_script_is_there(tools: Path) -> None:
     for bench in _bench_cases.BENCHES.values():
         for script in (bench.prepare, *(side for duel in bench.duels for side in (duel.ours, duel.peer))):
             for word in script:
-                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16", "1", "2", "tag", "translate",
+                assert word in ("DATA", "WORK", "fast", "torch", "fp32", "bf16", "1", "2", "tag", "translate", "jax",
+                                "epoch", "accuracy", "masked", *_bench_cases.TUTORIAL,
                                 *bench.data[1:]) or (tools / "bench_scripts" / word).is_file()
 
 
