@@ -16,7 +16,7 @@ from seq2x.heads.language_model import LanguageModelHead
 from seq2x.model import Model
 
 ABLE = [name for name, settings in ENCODERS.items()
-        if settings["kind"] == "recurrent" and not settings.get("reversed")]
+        if settings["kind"] == "recurrent" and not settings.get("reversed") and not settings.get("front")]
 KIND = "language_model"
 
 
