@@ -33,7 +33,9 @@ from _converters import (
 )
 from _environment import ROOT, ToolError, say
 from _files import building, download, sha256_of, write_bytes
+from _parallel import BIBLE, HANSARDS, TATOEBA_DE, TATOEBA_FR, bible, tatoeba
 from _pinned import Archive, fetch
+from _verses import ARCHIVE as VERSES
 
 
 class DataSet(NamedTuple):
@@ -224,6 +226,38 @@ SETS: Mapping[str, DataSet] = {
         {name: f"https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/{name}" for name in MULTI30K},
         as_published,
         MULTI30K,
+    ),
+    "tatoeba-en-de": DataSet(
+        "Tatoeba sentence pairs, English and German (the manythings.org export of 2018-05-13)",
+        "CC BY 2.0 FR: www.manythings.org/anki and tatoeba.org",
+        {"deu-eng.zip": "https://raw.githubusercontent.com/rioyshky/translation/"
+                        "de48b7027f7318d77010a6e08ed928c10748c23d/deu-eng.zip"},
+        tatoeba("de"),
+        TATOEBA_DE,
+    ),
+    "tatoeba-en-fr": DataSet(
+        "Tatoeba sentence pairs, English and French (the manythings.org export of 2019-04-08)",
+        "CC BY 2.0 FR: www.manythings.org/anki and tatoeba.org",
+        {"fra-eng.zip": "https://raw.githubusercontent.com/modelexlab/data/"
+                        "adddaf33ac35572bcfeb421efec29435e7ea9332/fra-eng.zip"},
+        tatoeba("fr"),
+        TATOEBA_FR,
+    ),
+    "bible": DataSet(
+        "Bible verses, English (two versions), German, French: long sentences",
+        "public domain (the program they come with: GPL-3)",
+        {},
+        bible,
+        BIBLE,
+        VERSES,
+    ),
+    "gold-align-enfr": DataSet(
+        "Hansards with words aligned by hand, English and French (Och & Ney; the test set of WPT 2003)",
+        "none stated (distributed by the shared task; research use)",
+        {name: f"https://raw.githubusercontent.com/neulab/awesome-align/"
+               f"5f150d45bbe51e167daf0a84abebaeb07c3323d1/examples/{name}" for name in HANSARDS},
+        as_published,
+        HANSARDS,
     ),
     "minilm": DataSet(
         "all-MiniLM-L6-v2, a small pretrained encoder of English (Wang et al. 2020)",

