@@ -1,14 +1,17 @@
 """How good predictions are, by the field's own programs: seqeval for spans, sacrebleu for translations.
 
-Knows no model and no file. Every value runs from 0 to 100, higher is better, but that of a perplexity. seqeval and
-sacrebleu are slow to import, so that each is imported by the function that needs it.
+Knows no model and no file. Every value runs from 0 to 100, higher is better, but that of a perplexity, and where it
+says error or repetition. seqeval and sacrebleu are slow to import, so that each is imported by the function that needs
+it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from seq2x.errors import DataError
@@ -18,6 +21,9 @@ _SEQEVAL = {"BIO": "IOB2", "IOB1": "IOB1", "IOBES": "IOBES", "BILOU": "BILOU"}
 """Our names of the schemes, and seqeval's."""
 LARGEST = 700.0
 """The mean of the logarithms above which a perplexity is no number of the machine's any more."""
+
+Links = AbstractSet[tuple[int, int]]
+"""An alignment: pairs of places of a source word and a target word."""
 
 
 class Measured(NamedTuple):
@@ -145,6 +151,35 @@ def agreement(texts: Sequence[str]) -> list[float]:
     means = {one: math.fsum(count * _sentence_chrf(grams[one], grams[other]) for other, count in counts.items())
              / len(texts) for one in counts}
     return [means[text] for text in texts]
+
+
+def repetition(texts: Sequence[str], size: int) -> float:
+    """Return the share of n-grams of ``size`` words that their own text has had before (See et al. 2017, figure 4).
+
+    Words are runs of letters and digits, whatever their case; 0 where no text has so many. To be read beside that of
+    the references, as some things are said twice with reason.
+    """
+    total = again = 0
+    for text in texts:
+        words = re.findall(r"\w+", text.casefold())
+        grams = [tuple(words[place : place + size]) for place in range(len(words) - size + 1)]
+        total, again = total + len(grams), again + len(grams) - len(set(grams))
+    return 100 * again / max(total, 1)
+
+
+def alignment_error_rate(found: Sequence[Links], sure: Sequence[Links], possible: Sequence[Links]) -> float:
+    """Return 1 - (|A & S| + |A & P|) / (|A| + |S|) over all sentences, in per cent; lower is better (Och & Ney 2003).
+
+    Of each sentence the links A that were ``found``, those S that are ``sure`` by hand, and those P that are at least
+    ``possible``; P may leave the sure ones out. ValueError for unequal numbers of sentences, or none.
+    """
+    _comparable(sure, found)
+    _comparable(possible, found)
+    right = total = 0
+    for links, certain, allowed in zip(found, sure, possible, strict=True):
+        right += len(links & certain) + len(links & (certain | allowed))
+        total += len(links) + len(certain)
+    return 100 * (1 - right / total) if total else 0.0
 
 
 def _grams(text: str, order: int = 6) -> list[Counter[str]]:

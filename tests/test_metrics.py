@@ -203,3 +203,36 @@ def test_perplexity_is_the_inverse_of_the_geometric_mean_of_probabilities() -> N
     assert math.isfinite(metrics.perplexity(-1e9, 3))  # so that it can be written as JSON
     with pytest.raises(DataError, match="no token beside a first one"):
         metrics.perplexity(0.0, 0)
+
+
+def test_repetition_by_hand() -> None:
+    texts = ["The dog saw the dog.", "a cat", ""]
+    assert metrics.repetition(texts, 1) == pytest.approx(100 * 2 / 7)  # the, dog
+    assert metrics.repetition(texts, 2) == pytest.approx(100 * 1 / 5)  # the dog
+    assert metrics.repetition(texts, 3) == 0.0
+    assert metrics.repetition(["a cat"], 3) == 0.0
+    assert metrics.repetition(["so it was so it was so it was"], 3) == pytest.approx(100 * 4 / 7)
+
+
+def test_alignment_error_rate_by_hand() -> None:
+    sure = [{(0, 0), (1, 1)}, {(0, 0)}]
+    possible: list[set[tuple[int, int]]] = [{(1, 2)}, set()]
+    assert metrics.alignment_error_rate(sure, sure, possible) == 0.0
+    found = [{(0, 0), (1, 2)}, {(0, 1)}]  # one sure and two possible of three, where there are three sure ones
+    assert metrics.alignment_error_rate(found, sure, possible) == pytest.approx(100 * (1 - 3 / 6))
+    assert metrics.alignment_error_rate([set(), set()], sure, possible) == 100.0
+    assert metrics.alignment_error_rate([set()], [set()], [set()]) == 0.0
+    with pytest.raises(ValueError, match="2 predictions cannot be compared to 1 gold"):
+        metrics.alignment_error_rate(found, sure[:1], possible[:1])
+
+
+@given(st.lists(st.tuples(*[st.sets(st.tuples(st.integers(0, 4), st.integers(0, 4)))] * 3), min_size=1, max_size=3))
+def test_with_sure_links_alone_the_error_is_one_minus_the_f1_of_links(sentences) -> None:
+    found, sure, _ = zip(*sentences, strict=True)
+    right = sum(len(links & gold) for links, gold in zip(found, sure, strict=True))
+    total = sum(map(len, found)) + sum(map(len, sure))
+    expected = 100 * (1 - 2 * right / total) if total else 0.0
+    assert metrics.alignment_error_rate(found, sure, [set()] * len(found)) == pytest.approx(expected)
+    if all(links <= wanted | gold for links, gold, wanted in sentences):
+        error = metrics.alignment_error_rate(found, sure, [wanted for *_, wanted in sentences])
+        assert error <= expected + 1e-9

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from seq2x.config import read
 from seq2x.corpus import read_examples
+from seq2x.data.files import read_lines
 from seq2x.settings import RunConfig
 from seq2x.text import Subwords
 from seq2x.text.vocabulary import SPECIALS
@@ -26,6 +27,7 @@ def main(settings: Path, data: Path, work: Path) -> None:
     sides = {"en": [pair.source for pair in pairs], "de": [pair.target for pair in pairs]}
     subwords = config.text.learn(text for texts in sides.values() for text in texts)
     assert isinstance(subwords, Subwords)
+    work.mkdir(parents=True, exist_ok=True)
     subwords.save(work, "learnt")
     pieces = subwords.entries
     write(work / "vocabulary.txt", pieces[len(SPECIALS):])
@@ -33,6 +35,11 @@ def main(settings: Path, data: Path, work: Path) -> None:
         ids = (subwords.encode(text).ids[:-1] for text in texts)  # without </s>, which the peer puts there itself
         write(work / f"train.{language}", (" ".join(pieces[number] for number in line) for line in ids))
         write(work / f"dev.{language}", texts[:DEV])
+    for side, path in zip(("en", "de"), (data / "val.en.gz", data / "val.de.gz"), strict=True):  # for curve_opennmt.py
+        lines = read_lines(path)
+        write(work / f"val.{side}", lines)
+        encoded = (subwords.encode(line).ids[:-1] for line in lines)
+        write(work / f"val.pieces.{side}", (" ".join(pieces[number] for number in line) for line in encoded))
     print(json.dumps({"figures": {}, "facts": {"pairs": len(pairs), "vocabulary": subwords.size}}))
 
 
