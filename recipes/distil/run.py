@@ -30,7 +30,7 @@ parser.add_argument("--teacher", type=Path, nargs="+", metavar="RUN",
                     help="run directories, several are an ensemble; left out: recipes/multi30k/transformer is trained")
 parser.add_argument("--out", type=Path, default=Path("runs/distil"), help="where the run directories go")
 parser.add_argument("--students", nargs="+", default=list(KINDS), choices=KINDS, help="what they learn (default: all)")
-parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one of the students' settings")
+parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of students")
 parser.add_argument("--resume", action="store_true", help="go on where it stopped; what is done is not done again")
 arguments = parser.parse_args()
 
