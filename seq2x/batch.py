@@ -209,6 +209,8 @@ class Batch(Rows):
     target: Tensor | Tokens | None = None
     """[B] labels, [B, K] bool where a text may have several, [B, W] tags (any value at padding), Tokens
     that start with BOS and end with EOS, or for a language model the source itself."""
+    views: tuple[Batch, ...] = ()
+    """The same rows as models read them that cut text into other tokens; those that this one learns from."""
 
 
 class Loss(NamedTuple):

@@ -98,15 +98,61 @@ class Loaded(NamedTuple):
 
 
 def load(directory: str | Path, device: str = "cpu") -> Loaded:
-    """Read a run directory; RunError says what is missing or damaged."""
-    directory = Path(directory)
+    """Read a run directory; RunError says what is missing or damaged.
+
+    Instead of the directory it may be a file of weights in it, such as ``runs/ner/snapshots/2.safetensors``.
+    """
+    directory, weights = _place(Path(directory))
     config = read_config(directory)
     source, target = load_text(directory, config)
     labels = load_labels(directory, config)
     with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: the caller's random state stays
         model = build_model(config, source, target, labels, directory / FOLDER)
-    load_weights(model, directory / WEIGHTS)
+    load_weights(model, weights)
     return Loaded(config, model.to(device).eval(), source, target, labels)
+
+
+def load_runs(places: str | Path | Sequence[str | Path], device: str = "cpu") -> list[Loaded]:
+    """Read one run or several, as :func:`load` does; a folder of weights in a run, such as snapshots, is all of them.
+
+    RunError where there is none.
+    """
+    places = [places] if isinstance(places, str | Path) else places
+    found = [file for place in places for file in _members(Path(place))]
+    if not found:
+        raise RunError("found no run; expected one or more run directories")
+    return [load(file, device) for file in found]
+
+
+def is_run(place: str | Path) -> bool:
+    """Whether something is, or is in, a run directory: the run, a file of weights, or a folder of such files."""
+    path = Path(place)
+    return (path.is_dir() or path.suffix == ".safetensors") and (directory_of(path) / CONFIG).is_file()
+
+
+def directory_of(place: str | Path) -> Path:
+    """Return the run directory that an argument of :func:`load_runs` lies in."""
+    path = _place(Path(place))[0]
+    return path.parent if not (path / CONFIG).is_file() and (path.parent / CONFIG).is_file() else path
+
+
+def _members(path: Path) -> list[Path]:
+    """What an argument stands for: itself, or the weights in a folder of a run, the oldest first."""
+    if (path / CONFIG).is_file() or not path.is_dir() or not (path.parent / CONFIG).is_file():
+        return [path]
+    found = sorted(path.glob("*.safetensors"), key=lambda file: (len(file.stem), file.stem))
+    if not found:
+        raise RunError(f"{path}: holds no weights; expected files such as 1.safetensors, as schedule.kind = 'cyclic' "
+                       "leaves them in snapshots")
+    return found
+
+
+def _place(path: Path) -> tuple[Path, Path]:
+    """The run directory of an argument, and the file of its weights."""
+    if path.suffix != ".safetensors":
+        return path, path / WEIGHTS
+    inside = next((folder for folder in (path.parent, path.parent.parent) if (folder / CONFIG).is_file()), path)
+    return inside, path
 
 
 def read_config(directory: Path) -> RunConfig:

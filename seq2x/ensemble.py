@@ -1,4 +1,7 @@
-"""Several translation models behind one step and one scoring: their probabilities are averaged. Knows no search."""
+"""Several models that act as one: their probabilities are averaged. Knows no search.
+
+Translators stand behind one step and one scoring; of taggers the marginals are averaged, and then decoded legally.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch
 from torch import Tensor
 
 from seq2x.batch import Batch, Encoded, Rows, Tokens
+from seq2x.heads.tag import Prediction, TagHead
 from seq2x.heads.translate import TranslateHead
 from seq2x.model import Model
 
@@ -84,6 +88,25 @@ class Ensemble:
         if len(found) == 1:
             return found[0]
         return _mean_of_logs([scores for scores, _ in found]), torch.stack([weights for _, weights in found]).mean(0)
+
+
+def tag_together(
+    members: Sequence[tuple[Model, str]], batches: Sequence[Batch], allowed: Tensor | None, k_best: int,
+    marginals: bool,
+) -> list[Prediction]:
+    """Return the tags of the same words, read by each (model, task) in a batch of its own.
+
+    The mean of the marginals, in the widest type, stands for the probabilities of a softmax; ``allowed``, ``k_best``
+    and ``marginals`` are those of :meth:`seq2x.heads.tag.TagHead.predict`.
+    """
+    means, mask = [], None
+    for (model, task), batch in zip(members, batches, strict=True):
+        encoded = model.encode(task, batch)
+        mask = encoded.mask
+        means.append(cast(TagHead, model.head(task)).marginals(encoded, allowed))
+    assert mask is not None
+    head = cast(TagHead, members[0][0].head(members[0][1]))
+    return head.decode(torch.stack(means).mean(0), mask, allowed=allowed, k_best=k_best, marginals=marginals)
 
 
 def _mean_of_logs(log_probs: Sequence[Tensor]) -> Tensor:

@@ -130,6 +130,14 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     return Measured(float(value), str(metric.get_signature()))
 
 
+def bleu_counts(hypothesis: str, reference: str) -> list[float]:
+    """Return what the BLEU of a corpus is a sum of: both lengths, the right n-grams of each order, and all of them."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    found = BLEU(effective_order=True).corpus_score([hypothesis], [[reference]])
+    return [float(number) for number in (found.sys_len, found.ref_len, *found.counts, *found.totals)]
+
+
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     """Return corpus chrF2 (Popovic 2015), by sacrebleu; see :func:`bleu`."""
     _comparable(references, hypotheses)

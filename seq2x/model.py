@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seq2x.batch import EXACT, Batch, Beside, Encoded, Loss, Multiples
 from seq2x.encoders.base import Encoder
-from seq2x.heads.base import Head
+from seq2x.heads.base import Head, Lesson
 from seq2x.heads.language_model import LanguageModelHead
 
 AUXILIARY, ORTHOGONALITY = "language_model", "orthogonality"
@@ -32,6 +32,33 @@ class Own(NamedTuple):
     """Of the mean of ||S' P||_F^2 over the sentences: S the shared states that the head reads, P the private ones."""
 
 
+class Teacher(NamedTuple):
+    """A model that others learn from."""
+
+    model: Model
+    task: str
+    view: int | None = None
+    """Which of a batch's views it reads; None: the batch itself."""
+
+
+class Teaching(NamedTuple):
+    """What a task learns from: the mean of what the teachers believe; see :class:`seq2x.heads.base.Lesson`."""
+
+    teachers: tuple[Teacher, ...]
+    temperature: float
+    weight: float
+
+    @torch.no_grad()
+    def lesson(self, batch: Batch) -> Lesson:
+        """Ask the teachers what they believe of a batch."""
+        found = []
+        for model, task, view in self.teachers:
+            encoded = model.encode(task, batch if view is None else batch.views[view])
+            found.append(model.head(task).soft(encoded, batch.target, self.temperature))
+        means = tuple(torch.stack(parts).mean(0) for parts in zip(*found, strict=True))
+        return Lesson(means, self.temperature, self.weight)
+
+
 class Model(nn.Module):
     """``encoder`` is stored once and shared by every head."""
 
@@ -40,6 +67,7 @@ class Model(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(dict(heads))
         self._own = dict(own or {})
+        self._teachings: dict[str, Teaching] = {}
         self.auxiliaries = nn.ModuleDict({task: each.auxiliary for task, each in self._own.items() if each.auxiliary})
         self.privates = nn.ModuleDict({task: each.private for task, each in self._own.items() if each.private})
 
@@ -58,8 +86,18 @@ class Model(nn.Module):
     def forward(self, task: str, batch: Batch) -> Loss:
         """Return the loss of one batch of one task, with the objectives beside it."""
         shared, private = self.encoder(batch.source), self._encode_privately(task, batch)
-        loss = self.head(task).loss(self._read(task, batch, shared, private), batch.target)
+        teaching = self._teachings.get(task)
+        lesson = None if teaching is None else teaching.lesson(batch)
+        loss = self.head(task).loss(self._read(task, batch, shared, private), batch.target, lesson)
         return loss._replace(beside=(*loss.beside, *self._beside(task, batch, shared, private)))
+
+    def learn_from(self, task: str, teaching: Teaching) -> None:
+        """Let ``task`` learn from teachers, which are no part of this model: nothing of them is trained or stored."""
+        self._teachings[task] = teaching
+
+    def prepare(self, task: str, batch: Batch) -> Batch:
+        """Return what training shows of a batch: some objectives hide a part of it."""
+        return self.head(task).prepare(batch)
 
     def counts(self, task: str, batch: Batch) -> dict[str, int]:
         """Return the units of the objectives of a batch, known before anything is computed; "" is the head's own.

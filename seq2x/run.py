@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from seq2x import checkpoint, start
+from seq2x import checkpoint, distil, start
 from seq2x import config as settings_file
 from seq2x.build import build_model
 from seq2x.card import model_card
@@ -30,8 +30,9 @@ from seq2x.machine import device_line, surroundings
 from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
 from seq2x.overview import Overview, ends, model_size, parameters, say_data, updates, vocabulary
+from seq2x.resuming import check_directory
 from seq2x.samples import choose, show
-from seq2x.settings import RunConfig
+from seq2x.settings import RunConfig, TranslateTask
 from seq2x.text import SPECIALS, Processor
 from seq2x.text.pretrained import FOLDER
 from seq2x.training.distributed import Ranks, choose_device, joined
@@ -108,7 +109,7 @@ def _train(
 ) -> Trained:
     """The first of the processes checks and writes the directory; the others, who must see it too, wait and read."""
     if ranks.first:
-        _check_directory(directory, config, resume, overwrite)
+        check_directory(directory, config, resume, overwrite)
     with checkpoint.locked(directory) if ranks.first else nullcontext():
         if not ranks.first:
             ranks.wait()
@@ -132,48 +133,12 @@ def _nothing(line: str) -> None:
     """Say nothing: what all processes know, the first one tells."""
 
 
-def predictor(loaded: Loaded, task: str) -> AnyPredictor:
-    """Return the predictor of a task."""
-    (found,) = (each for each in get_args(AnyPredictor) if each.kind == loaded.config.tasks[task].kind)
+def predictor(loaded: Loaded | Sequence[Loaded], task: str) -> AnyPredictor:
+    """Return the predictor of a task of a run, or of several that act as one model."""
+    first = loaded if isinstance(loaded, Loaded) else loaded[0]
+    (found,) = (each for each in get_args(AnyPredictor) if each.kind == first.config.tasks[task].kind)
     made: AnyPredictor = found(loaded, task)
     return made
-
-
-def _check_directory(directory: Path, config: RunConfig, resume: bool, overwrite: bool) -> None:
-    if checkpoint.is_empty(directory):
-        return
-    if not (directory / CONFIG).is_file():
-        raise RunError(f"{directory}: exists and is no run directory; choose another --out")
-    try:
-        older = checkpoint.read_config(directory)
-    except ConfigError as error:  # a config.toml of some other program, perhaps: none of ours to delete
-        raise RunError(f"{directory}: is no run directory that this version can read ({error}); "
-                       "delete it yourself, or choose another --out") from None
-    if not resume and not overwrite:
-        raise RunError(f"{directory}: holds a run already; --resume goes on with it, --overwrite starts afresh")
-    if resume and (directory / STATE).is_file():
-        _same(directory, older, config)
-    elif resume and (directory / CARD).is_file():
-        raise RunError(f"{directory}: was trained, but {STATE} is gone, without which it cannot go on; "
-                       "--overwrite starts afresh")
-
-
-LIMITS = ("threads", "device", "corpus.workers", "corpus.cache", "training.max_epochs", "training.max_steps",
-          "training.max_minutes", "training.patience", "training.show_examples", "training.save_minutes",
-          "training.max_skipped")
-"""Settings that a resumed run may have otherwise than it began with."""
-
-
-def _same(directory: Path, old: RunConfig, new: RunConfig) -> None:
-    before, after = (settings_file.flat(config.model_dump(mode="json", by_alias=True)) for config in (old, new))
-    changed = [key for key in before | after if before.get(key) != after.get(key) and key not in LIMITS]
-    if changed:
-        key = changed[0]
-        raise RunError(
-            f"{directory}: the run began with other settings: {key} was {before.get(key)!r}, now {after.get(key)!r}"
-            f"{f', and {len(changed) - 1} more differ' if len(changed) > 1 else ''}; "
-            f"--resume takes new limits only ({', '.join(LIMITS)})"
-        )
 
 
 def _filled_in(directory: Path, config: RunConfig, older: str, resume: bool) -> RunConfig:
@@ -207,6 +172,9 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
         _fill_vectors(model, source, rows)
     for line in [] if older is None else start.take(loaded, older):
         rows.row("start", line)
+    for name, task in config.tasks.items():
+        if isinstance(task, TranslateTask) and task.decoder_from is not None and not goes_on:
+            rows.row("start", start.fill_decoder(loaded, name, task.decoder_from))
     return loaded
 
 
@@ -264,6 +232,7 @@ class _Training:
             if isinstance(head, ClassifyHead):
                 counts = self.datasets[name].label_counts(len(loaded.labels[name]))
                 head.weigh(class_weights(self.config, name, loaded.labels[name], counts, len(self.datasets[name])))
+        self.views = distil.learn(loaded, data, self.datasets, rows, ranks.device)
         self.scores: dict[str, Any] = {}
 
     def run(self, display: Display, state: State | None) -> Trained:
@@ -316,6 +285,8 @@ class _Training:
         loaded = load(self.datasets, self.batches, Position(epoch, batch), self.config.corpus.workers, share)
         for following, task, indices, made in loaded:
             own = self.ranks.part(indices)
+            if self.views.get(task):
+                made = replace(made, views=tuple(view.batch(own or indices[:1], None) for view in self.views[task]))
             yield Item(following, task, made, float(bool(own)), partial(_named, self.datasets[task], own))
 
     def _evaluate(self, model: Model) -> Score:  # noqa: ARG002 - the predictors hold it

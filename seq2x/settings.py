@@ -123,6 +123,9 @@ class TranslateTask(SharingTask):
     alignments: Files | None = Field(
         None, description="word alignments of train for head.guided_attention: lines of pairs i-j of words, which are "
                           "what blanks part, counted from 0 (Pharaoh, fast_align); shards as those of train")
+    decoder_from: str | None = Field(
+        None, min_length=1, description="run of a language model of the target, in one direction, that a recurrent "
+        "decoder's layers and embeddings start from (Ramachandran et al. 2017); no resume needs it")
     limit: Limit = Limit()
     metric: Literal["bleu", "chrf"] = "bleu"
     search: SearchConfig = SearchConfig()
@@ -205,6 +208,18 @@ class StartConfig(Config):
     freeze: bool = Field(False, description="do not train the encoder: new heads on one that is as it was")
 
 
+class DistilConfig(Config):
+    """Older runs that training learns from, their probabilities averaged (Hinton et al. 2015; Kuncoro et al. 2016)."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    runs: Files = Field(alias="from", min_length=1, description="run directories, or folders of snapshots; needed by "
+                                                                "a resume too, and by nothing else")
+    task: str | None = Field(None, description="their task, where it is called otherwise than here")
+    temperature: float = Field(2.0, gt=0, description="T: scores of both sides are divided by it")
+    weight: float = Field(0.5, gt=0, le=1, description="of T^2 times what they teach; the rest is the target's")
+
+
 class RunConfig(Config):
     """Everything that ``seq2x train`` reads."""
 
@@ -215,6 +230,7 @@ class RunConfig(Config):
     start: StartConfig | None = Field(
         None, description="an older run to begin with; text, encoder and heads are as there where nothing else is said"
     )
+    distil: DistilConfig | None = Field(None, description="older runs that this one learns from, beside its targets")
     text: TextConfig = SubwordsConfig()
     target_text: TextConfig | None = Field(None, description="translation: the target's; left out: as text")
     encoder: EncoderConfig = RecurrentEncoderConfig()

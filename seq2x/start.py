@@ -15,12 +15,15 @@ from torch import Tensor
 from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.checkpoint import Loaded
+from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.errors import ConfigError, RunError, nearest
 from seq2x.heads.base import Head
 from seq2x.heads.language_model import LanguageModelHead
+from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
+from seq2x.heads.translate import TranslateHead
 from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
-from seq2x.settings import RunConfig, SharingTask, StartConfig, TagTask
+from seq2x.settings import RunConfig, SharingTask, StartConfig, TagTask, TranslateTask
 from seq2x.text import Processor, Vocabulary, tags
 
 SHOWN = 5
@@ -119,6 +122,47 @@ def take(made: Loaded, older: Loaded) -> list[str]:
     return _report(made, older, heads, taken)
 
 
+def fill_decoder(made: Loaded, name: str, run: str) -> str:
+    """Fill the recurrent decoder of a task with the layers and embeddings of a language model; return what was taken.
+
+    The model is the encoder of ``run``, in one direction (Ramachandran et al. 2017, section 2.2). Embeddings are those
+    of the target tokens that both know. ConfigError where the two are not of the same cells and sizes.
+    """
+    older, task = checkpoint.load(run), made.config.tasks[name]
+    head, body = made.model.head(name), older.config.encoder
+    assert isinstance(task, TranslateTask)
+    assert isinstance(head, TranslateHead)
+    assert made.target is not None
+    decoder = task.head.decoder
+    if not isinstance(decoder, RecurrentDecoderConfig) or not isinstance(body, RecurrentEncoderConfig):
+        raise ConfigError(f"tasks.{name}.decoder_from: found a decoder of the kind {decoder.kind!r} here and an "
+                          f"encoder of the kind {body.kind!r} in {run}; expected both 'recurrent'")
+    wanted = {"cell": decoder.cell, "hidden": decoder.hidden, "connections": decoder.connections, "projection": 0,
+              "bidirectional": False, "reversed": False}
+    found = {key: getattr(body, key) for key in wanted}
+    wanted["embedding.width"], found["embedding.width"] = decoder.width, body.embedding.width
+    differ = [f"{key} = {found[key]!r}, expected {value!r}" for key, value in wanted.items() if found[key] != value]
+    if differ:
+        raise ConfigError(f"tasks.{name}.decoder_from: {run}: encoder.{'; encoder.'.join(differ)}")
+    shared = _Shared.of(made.target.entries, older.source.entries)
+    old, new = dict(older.model.encoder.named_parameters()), dict(head.named_parameters())
+    layers = min(decoder.layers, body.layers)
+    with torch.no_grad():
+        _put(new["table.weight"], (0,), shared.new, old["embedding.table.weight"].index_select(0, shared.old))
+        for layer in range(layers):
+            cell, before = f"decoder.cells.{layer}", f"stack.layers.{layer}.forwards"
+            new[f"{cell}.input.weight"].copy_(old[f"{before}.weight_ih_l0"])
+            new[f"{cell}.recurrent.weight"].copy_(old[f"{before}.weight_hh_l0"])
+            biases = old[f"{before}.bias_ih_l0"], old[f"{before}.bias_hh_l0"]
+            if f"{cell}.recurrent.bias" in new:  # of a GRU, whose two products are not simply added
+                new[f"{cell}.input.bias"].copy_(biases[0])
+                new[f"{cell}.recurrent.bias"].copy_(biases[1])
+            else:
+                new[f"{cell}.input.bias"].copy_(biases[0] + biases[1])
+    return (f"the decoder of {name}: {layers} layer{'s' if layers > 1 else ''} of {run}, and the embeddings of "
+            f"{len(shared.new):,} of {len(made.target.entries):,} tokens")
+
+
 def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path:
     """Write the run ``run`` into the new directory ``out`` with some of its tasks alone (all, if none are named).
 
@@ -139,7 +183,7 @@ def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path
         kept = {name: task.model_copy(update={"dev_weight": 1.0}) for name, task in kept.items()}
     translates = any(task.kind == "translate" for task in kept.values())
     config = loaded.config.model_copy(update={
-        "tasks": kept, "start": None, "target_text": loaded.config.target_text if translates else None})
+        "tasks": kept, "start": None, "distil": None, "target_text": loaded.config.target_text if translates else None})
     model = Model(loaded.model.encoder, {name: loaded.model.head(name) for name in kept},
                   {name: loaded.model.own(name)._replace(auxiliary=None) for name in kept})
     labels = {name: entries for name, entries in loaded.labels.items() if name in kept}

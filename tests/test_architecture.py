@@ -22,7 +22,7 @@ LEAVES = {"errors", "version", "config", "batch"}
 CORE = {"encoders", "heads", "model", "search"}
 TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "build", "checkpoint",
                        "predictors", "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start", "run",
-                       "samples", "reports", "integrations", "api"}
+                       "samples", "resuming", "distil", "compare", "tuning", "reports", "integrations", "api"}
 
 # A room, and the rooms (or single modules) that it may import; its own modules always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -52,8 +52,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": set(),
     "overview": LEAVES | {"text", "data", "model", "settings", "corpus"},
     "samples": LEAVES | {"text", "settings"},
-    "start": LEAVES | {"text", "heads", "model", "nn.embeddings", "settings", "checkpoint"},
-    "run": TOP - {"run", "reports", "integrations", "api"},
+    "start": LEAVES | {"text", "encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint"},
+    "resuming": LEAVES | {"settings", "checkpoint"},
+    "distil": LEAVES | {"text", "data", "model", "settings", "checkpoint", "corpus", "overview"},
+    "compare": {"text.tags", "settings", "metrics"},
+    "run": TOP - {"run", "tuning", "reports", "integrations", "api"},
+    "tuning": TOP - {"tuning", "reports", "integrations", "api"},
     "reports": TOP - {"integrations", "api"},
     "integrations": TOP - {"reports", "api"},
     "cli": TOP,

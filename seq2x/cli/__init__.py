@@ -13,7 +13,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
-from seq2x.cli import classify, evaluate, extract, init, tag, train, translate
+from seq2x.cli import classify, evaluate, extract, init, tag, train, translate, tune
 from seq2x.cli.options import Parser
 from seq2x.cli.streams import quiet_pipe
 from seq2x.errors import Seq2xError
@@ -35,7 +35,7 @@ Each command has its own help: seq2x train --help"""
 ABOUT = "Tag, classify and translate text: from text files to a model, and to its output."
 COMMANDS = {
     "init": init, "train": train, "evaluate": evaluate, "tag": tag, "classify": classify, "translate": translate,
-    "extract": extract,
+    "extract": extract, "tune": tune,
 }
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from seq2x.cli.options import add_batches, add_model, add_streams, set_threads
+from seq2x.cli.options import add_batches, add_model, add_runs, add_streams, set_threads
 from seq2x.cli.streams import Notice, Records, convert, in_parts
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ output formats:
 examples:
   echo "A warm, funny film." | seq2x classify runs/reviews
   seq2x classify runs/reviews -i reviews.txt -o labels.tsv
+  seq2x classify runs/a runs/b < reviews.txt                 (an ensemble: their probabilities are averaged)
   seq2x classify runs/reviews --format jsonl < reviews.txt
   seq2x classify runs/reviews --explain < reviews.txt        (and how much each word spoke for the label)"""
 SHOWN = 5
@@ -35,7 +36,7 @@ SHOWN = 5
 def add(parser: ArgumentParser) -> None:
     """Describe the options."""
     parser.set_defaults(run=run)
-    parser.add_argument("directory", metavar="RUN", help="run directory")
+    add_runs(parser)
     parser.add_argument("--format", choices=("tsv", "jsonl"), default="tsv", help="see below (default: tsv)")
     parser.add_argument("--explain", nargs="?", const=True, default=False, choices=("attention", "gradient"),
                         help="how much each word spoke for the label: the weights of the model's attention, where it "
@@ -52,7 +53,7 @@ def run(arguments: Namespace) -> int:
         from seq2x.predictors import Classifier
 
         set_threads(arguments.threads)
-        classifier = Classifier.load(arguments.directory, arguments.task)
+        classifier = Classifier.load(arguments.runs, arguments.task)
         separator = classifier.task.data.separator
         write = {"tsv": tsv, "jsonl": jsonl}[arguments.format]
 

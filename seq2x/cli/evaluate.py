@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seq2x.cli.options import add_model, add_search, count, search, set_threads
+from seq2x.cli.options import add_model, add_runs, add_search, count, search, set_threads
 from seq2x.cli.streams import Output
 from seq2x.errors import ConfigError, DataError, RunError, nearest
 
@@ -24,6 +25,7 @@ EXAMPLES = """\
 examples:
   seq2x evaluate runs/ner test.conll
   seq2x evaluate runs/de-en test.de test.en --beam-size 10
+  seq2x evaluate runs/a runs/b test.conll                    (an ensemble: their probabilities are averaged)
   seq2x evaluate runs/de-en                                  (the dev data, which chose the model)
   seq2x evaluate runs/ner test.conll --json
   seq2x evaluate runs/ner test.conll --errors 20             (the first 20 mistakes, with their sentences)
@@ -33,9 +35,10 @@ examples:
 def add(parser: ArgumentParser) -> None:
     """Describe the options."""
     parser.set_defaults(run=run)
-    parser.add_argument("directory", metavar="RUN", help="run directory")
-    parser.add_argument("files", nargs="*", metavar="FILE",
-                        help="test data; for translation one file or two aligned ones (default: the run's dev data)")
+    add_runs(parser)
+    parser.add_argument("files", nargs="*", metavar="FILE",  # argparse gives them to the runs: see _runs_and_files
+                        help="test data; for translation one file or two aligned ones (default: the dev data of the "
+                             "first run)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--errors", metavar="N|FILE",
                         help="list the mistakes of a tagger or classifier: the first N, or all in a file of JSON lines")
@@ -55,17 +58,19 @@ def run(arguments: Namespace) -> int:
 
     listed, output = _listing(arguments)
     set_threads(arguments.threads)
-    loaded = checkpoint.load(arguments.directory)
+    places, given = _runs_and_files([*arguments.runs, *arguments.files])
+    runs = checkpoint.load_runs(places)
+    loaded = runs[0]
     results: dict[str, Any] = {}
     found: list[dict[str, Any]] = []
     kinds = {task.kind for name, task in loaded.config.tasks.items() if arguments.task in (None, name)}
     if arguments.errors and kinds and not kinds & {"tag", "classify"}:
         raise ConfigError("--errors lists the mistakes of a tagger or classifier; no task that is evaluated here is "
                           "one")
-    for name, (files, examples) in _data(arguments, loaded.config).items():
+    for name, (files, examples) in _data(arguments.task, places[0], given, loaded.config).items():
         task = loaded.config.tasks[name]
         how = search(arguments, task.search) if task.kind == "translate" else None
-        result = evaluate(predictor(loaded, name), examples, search=how)
+        result = evaluate(predictor(runs, name), examples, search=how)
         results[name] = {"kind": task.kind, "data": files, "metric": result.metric, "value": result.value,
                          "scores": result.scores, **details(task, examples, result.predictions)}
         wrong: list[dict[str, Any]] = []
@@ -83,7 +88,7 @@ def run(arguments: Namespace) -> int:
             for one in found:
                 output.write(json.dumps(one, ensure_ascii=False))
     if arguments.json:
-        print(json.dumps({"run": str(arguments.directory), "tasks": results}, ensure_ascii=False))
+        print(json.dumps({"run": " ".join(places), "tasks": results}, ensure_ascii=False))
     return 0
 
 
@@ -98,18 +103,27 @@ def _listing(arguments: Namespace) -> tuple[int | None, Output | None]:
     return None, Output(text, arguments.overwrite, flush=False)
 
 
-def _data(arguments: Namespace, config: RunConfig) -> dict[str, tuple[str, Any]]:
+def _runs_and_files(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The runs, at least one, and what follows them."""
+    from seq2x.checkpoint import is_run
+
+    count = 1
+    while count < len(arguments) and is_run(arguments[count]):
+        count += 1
+    return list(arguments[:count]), list(arguments[count:])
+
+
+def _data(chosen: str | None, place: str, files: list[str], config: RunConfig) -> dict[str, tuple[str, Any]]:
     """Of each task to evaluate, what its data are called, and the examples."""
     from seq2x.corpus import read_examples
 
-    names = [arguments.task] if arguments.task else list(config.tasks)
+    names = [chosen] if chosen else list(config.tasks)
     if names[0] not in config.tasks:
-        raise RunError(f"{arguments.directory}: has no task {names[0]!r}{nearest(names[0], config.tasks)}")
-    files: list[str] = arguments.files
+        raise RunError(f"{place}: has no task {names[0]!r}{nearest(names[0], config.tasks)}")
     if not files:
-        return {name: _dev(Path(arguments.directory), config, name) for name in names}
+        return {name: _dev(Path(place), config, name) for name in names}
     if len(names) > 1:
-        raise ConfigError(f"{arguments.directory} has several tasks: --task says which these files are for"
+        raise ConfigError(f"{place} has several tasks: --task says which these files are for"
                           f"{nearest('', names)}")
     task = config.tasks[names[0]]
     most = 2 if task.kind == "translate" else 1
@@ -129,7 +143,8 @@ def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
     task = config.tasks[name]
     if task.dev is not None:
         return named(task.dev), read_examples(task, task.dev)
-    records = [record["data"] for record in checkpoint.read_metrics(directory) if "data" in record]
+    metrics = checkpoint.read_metrics(checkpoint.directory_of(directory))
+    records = [record["data"] for record in metrics if "data" in record]
     for path in files_of(task, task.train):
         # of a file that has changed, other examples would be drawn: some that the model has learnt
         if Path(path).exists() and records and records[-1].get(path) != sha256_of(path):

@@ -84,6 +84,13 @@ def column(text: str) -> int | str:
     return int(text) if digits.isascii() and digits.isdigit() else text
 
 
+def add_runs(parser: ArgumentParser) -> None:
+    """Add the run, or the several that act as one model."""
+    parser.add_argument("runs", nargs="+", metavar="RUN",
+                        help="run directory; several act as one model, their probabilities averaged. A file of weights "
+                             "in a run stands for the run with these, RUN/snapshots for all that are there")
+
+
 def add_model(parser: ArgumentParser) -> None:
     """Add what every command that runs a model takes."""
     parser.add_argument("--task", metavar="NAME", help="which task of the run, where it has several")

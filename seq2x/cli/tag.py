@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2x.cli.options import add_batches, add_model, add_streams, count, set_threads
+from seq2x.cli.options import add_batches, add_model, add_runs, add_streams, count, set_threads
 from seq2x.cli.streams import Notice, Records, convert, in_parts
 from seq2x.errors import ConfigError, DataError, nearest
 
@@ -34,6 +34,7 @@ examples:
   seq2x tag runs/ner -i raw.txt -o tagged.conll
   seq2x tag runs/pos --tokenised < words.txt                 (words parted by blanks are kept as they are)
   seq2x tag runs/ner --k-best 3 --marginals < raw.txt        (as JSON lines: the 3 most probable ways to tag a line)
+  seq2x tag runs/a runs/b < raw.txt                          (an ensemble: their probabilities are averaged)
   seq2x tag runs/ner --gazetteer places.tsv < raw.txt        (a label TAB a phrase a line: these phrases are such)"""
 COLOURS = (36, 33, 35, 32, 34, 31, 96, 93, 95, 92, 94, 91)
 
@@ -41,7 +42,7 @@ COLOURS = (36, 33, 35, 32, 34, 31, 96, 93, 95, 92, 94, 91)
 def add(parser: ArgumentParser) -> None:
     """Describe the options."""
     parser.set_defaults(run=run)
-    parser.add_argument("directory", metavar="RUN", help="run directory")
+    add_runs(parser)
     parser.add_argument("--format", choices=("conll", "jsonl", "inline"),
                         help="see below (default: conll; with --k-best or --marginals, jsonl)")
     parser.add_argument("--tokenised", action="store_true", help="the words are parted by blanks or TABs already")
@@ -65,7 +66,7 @@ def run(arguments: Namespace) -> int:
         from seq2x.predictors import Tagger
 
         set_threads(arguments.threads)
-        tagger = Tagger.load(arguments.directory, arguments.task)
+        tagger = Tagger.load(arguments.runs, arguments.task)
         known = _gazetteer(arguments, tagger.labels)
         write = _writer(arguments.format or ("jsonl" if more else "conll"), tagger, _in_colour(arguments))
 

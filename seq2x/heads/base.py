@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from seq2x.batch import EXACT, Batch, Encoded, Loss, Multiples, Pool, Tokens
+from seq2x.batch import EXACT, Batch, Beside, Encoded, Loss, Multiples, Pool, Tokens
 
 
 class Outputs(NamedTuple):
@@ -29,6 +29,28 @@ class Outputs(NamedTuple):
     """Target tokens that are never put out, beside the special ones."""
     several: bool = False
     """Whether a text may have several of the classes, or none."""
+
+
+Soft = tuple[Tensor, ...]
+"""What a head believes of a batch; the mean of those of several heads, part by part, is what they believe together."""
+
+
+class Lesson(NamedTuple):
+    """What a head shall learn from other models, its teachers, beside the target (Hinton et al. 2015).
+
+    The loss is (1 - weight) * L + weight * T^2 * H, with H the cross-entropy of what the head believes at temperature T
+    against ``soft``; but for a constant, H is the Kullback-Leibler divergence.
+    """
+
+    soft: Soft
+    """What the teachers believe at that temperature, as :meth:`Head.soft` says it."""
+    temperature: float
+    weight: float
+
+    def added_to(self, loss: Loss, cross_entropy: Tensor) -> Loss:
+        """Return ``loss`` with H, a sum over the same units."""
+        beside = Beside("distillation", self.weight * self.temperature**2, cross_entropy, loss.count)
+        return loss._replace(total=(1 - self.weight) * loss.total, beside=(*loss.beside, beside))
 
 
 class Head(nn.Module):
@@ -53,13 +75,21 @@ class Head(nn.Module):
             return int(batch.target.mask[:, 1:].sum())
         return batch.rows
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Return what training shows of a batch; most heads: all of it."""
+        return batch
+
     def multiples(self) -> Multiples:
         """Return what rows and tokens must be multiples of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
         return EXACT
 
     @abstractmethod
-    def loss(self, encoded: Encoded, target: Any) -> Loss:
-        """Return the sum to minimise, and what it runs over."""
+    def loss(self, encoded: Encoded, target: Any, lesson: Lesson | None = None) -> Loss:
+        """Return the sum to minimise, and what it runs over; with a ``lesson``, learn from that too."""
+
+    @abstractmethod
+    def soft(self, encoded: Encoded, target: Any, temperature: float) -> Soft:
+        """Return what a student learns from this head: probabilities, all scores divided by ``temperature``."""
 
     @abstractmethod
     def scores(self, encoded: Encoded, target: Any) -> Tensor:

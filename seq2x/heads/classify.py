@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from seq2x.batch import Encoded, Loss
 from seq2x.config import Config
-from seq2x.heads.base import Head, Outputs
+from seq2x.heads.base import Head, Lesson, Outputs, Soft
 from seq2x.nn.attention import masked_softmax
 from seq2x.nn.linear import FewOutputs, product
 
@@ -143,7 +143,7 @@ class ClassifyHead(Head):
         others = logits[:, None].expand(-1, logits.shape[1], -1).masked_fill(own, torch.finfo(logits.dtype).min)
         return logits - others.logsumexp(-1)
 
-    def loss(self, encoded: Encoded, target: Tensor) -> Loss:
+    def loss(self, encoded: Encoded, target: Tensor, lesson: Lesson | None = None) -> Loss:
         """Label-smoothed cross-entropy, of one softmax or of a sigmoid a label, summed over texts; and the penalty."""
         pooled, attention = self._pool(encoded)
         logits = self.output(pooled).float()
@@ -153,7 +153,18 @@ class ClassifyHead(Head):
             same = product(attention, attention.transpose(1, 2), exact=False).float()  # [B, R, R]
             excess = (same - torch.eye(same.shape[1], device=same.device)).square().sum()
             total, parts["penalty"] = total + self.config.penalty * excess, excess.detach()
-        return Loss(total, torch.tensor(len(target), device=target.device), parts)
+        loss = Loss(total, torch.tensor(len(target), device=target.device), parts)
+        if lesson is None:
+            return loss
+        (wanted,), logits = lesson.soft, logits / lesson.temperature
+        if self.several:
+            return lesson.added_to(loss, F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum"))
+        return lesson.added_to(loss, F.cross_entropy(logits, wanted, reduction="sum"))
+
+    def soft(self, encoded: Encoded, target: Tensor, temperature: float) -> Soft:  # noqa: ARG002 - the contract
+        """Return the probabilities of the labels, [B, K]; those of training, whatever was calibrated later."""
+        logits = self.output(self._pool(encoded)[0]).float() / temperature
+        return (logits.sigmoid() if self.several else logits.softmax(-1),)
 
     def scores(self, encoded: Encoded, target: Tensor) -> Tensor:
         """Return the log-probability of each text's label, or of all its labels and of no other, [B]."""

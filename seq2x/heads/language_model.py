@@ -2,25 +2,28 @@
 
 Knows no encoder and no text. A state may predict a token only if it has not seen it: so a state of the first recurrent
 layer's forward direction predicts the token that follows, one of its backward direction the token before (Rei 2017);
-of an encoder that sees nothing to the right, any layer predicts what follows.
+of an encoder that sees nothing to the right, any layer predicts what follows. Or tokens are hidden from the encoder,
+any encoder, and predicted from all around them (masked prediction, Devlin et al. 2019).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple, cast
+from dataclasses import replace
+from typing import ClassVar, Literal, NamedTuple, Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2x.batch import Batch, Encoded, Loss, Tokens
 from seq2x.config import Config
-from seq2x.heads.base import Head, Outputs
-from seq2x.nn.dropout import VariationalDropout
+from seq2x.heads.base import Head, Lesson, Outputs, Soft
+from seq2x.nn.dropout import VariationalDropout, hide_each, hide_some
 from seq2x.nn.linear import FewOutputs
-from seq2x.nn.losses import vocabulary_loss
+from seq2x.nn.losses import cross_entropy, vocabulary_loss
+from seq2x.nn.window import WindowAttention, WindowAttentionConfig
 
 UNK = 1
 """The id of the unknown token (see seq2x.text.vocabulary, whose strings this room does not know)."""
@@ -33,23 +36,38 @@ class Prediction(NamedTuple):
     """The likeliest tokens around those of a row."""
 
     following: list[int]
-    """What follows each token but the last."""
+    """What follows each token but the last; of masked prediction what stands at each token."""
     previous: list[int]
     """What stands before each token but the first; none where the encoder reads in one direction alone."""
 
 
 class LanguageModelHeadConfig(Config):
-    """m = tanh(W h), then a softmax over the tokens (Rei 2017), weights apart for each direction."""
+    """m = tanh(W h), then a softmax over the tokens (Rei 2017), weights apart for each direction.
+
+    With ``attention``, m is made of the states just before, too (Daniluk et al. 2017).
+    """
 
     kind: Literal["language_model"] = "language_model"
+    objective: Literal["neighbours", "masked"] = Field(
+        "neighbours", description="neighbours: of each token the next one, and the one before; masked: tokens that are "
+                                  "hidden from the encoder, which may be any (Devlin et al. 2019)")
+    masked: float = Field(0.15, gt=0, lt=1, description="of the objective 'masked': the share of tokens to be guessed")
+    attention: WindowAttentionConfig | None = Field(
+        None, description="over the states just before: plain, key_value or key_value_predict (Daniluk et al. 2017)")
     width: int = Field(50, ge=1, description="units of the tanh layer between a state and the softmax")
     vocabulary: int | None = Field(
         None, ge=5, description="how many tokens are predicted, special symbols and then the most frequent, all others "
                                 "as unknown (Rei 2017: 7500); left out: all")
     dropout: float = Field(0.0, ge=0, lt=1, description="one mask a sentence, on the states")
     layer: int = Field(
-        -1, description="the layer that is read, of an encoder that sees nothing to the right; of others it is the "
-                        "first recurrent one, whatever stands here")
+        -1, description="the layer that is read, of an encoder that sees nothing to the right, or by the objective "
+                        "'masked'; else it is the first recurrent one, whatever stands here")
+
+    @model_validator(mode="after")
+    def _attention_looks_back(self) -> Self:
+        if self.attention is not None and self.objective == "masked":
+            raise ValueError("attention is over the states before one; objective = 'masked' sees both sides already")
+        return self
 
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> LanguageModelHead:  # noqa: ARG002
         """``dims``: widths of the encoder's layers; ``outputs``: the source's tokens, and which way the encoder reads.
@@ -63,91 +81,139 @@ class AuxiliaryConfig(LanguageModelHeadConfig):
     """One beside the head of a task, on the same sentences in the same pass (Rei 2017); of no use at prediction."""
 
     weight: float = Field(0.1, gt=0, description="gamma: of the mean loss of a prediction, for each direction")
+    objective: Literal["neighbours"] = "neighbours"
+    """What a head beside it needs to see cannot be hidden."""
 
 
 class LanguageModelHead(Head):
     """Encoded tokens in, their neighbours out. Targets are the tokens that were encoded, end symbol included.
 
     Of T tokens the last T - 1 are predicted by what is before them and, with two directions, the first T - 1 by what
-    follows: each prediction is one unit.
+    follows: each prediction is one unit. Of the objective "masked", the target's mask says which tokens are predicted
+    (see :meth:`prepare`), and each is one unit.
     """
 
     unit: ClassVar[Literal["token"]] = "token"
 
     def __init__(self, config: LanguageModelHeadConfig, dims: tuple[int, ...], outputs: Outputs) -> None:
         super().__init__()
-        if not outputs.direction and not outputs.causal:
+        self.masked = config.masked if config.objective == "masked" else 0.0
+        """The share of tokens that are hidden in training; 0 = none are, and neighbours are predicted."""
+        if not self.masked and not outputs.direction and not outputs.causal:
             raise ValueError("a language model needs an encoder with two recurrent directions, or one that sees "
                              "nothing to the right (encoder.kind = 'recurrent'); each state of this one has seen the "
-                             "tokens that it would predict")
+                             "tokens that it would predict. Or tokens are hidden from it: objective = 'masked'")
         self.layer = config.layer
         self.size = min(config.vocabulary or outputs.size, outputs.size)
         """How many tokens are predicted: those of the lowest ids."""
-        self.directions = 2 if outputs.direction else 1
-        width = outputs.direction or dims[config.layer]
+        self.directions = 2 if outputs.direction and not self.masked else 1
+        width = dims[config.layer] if self.masked else outputs.direction or dims[config.layer]
         self.dropout = VariationalDropout(config.dropout)
+        attention = config.attention
         self.networks = nn.ModuleList(
-            nn.Sequential(FewOutputs(width, config.width), nn.Tanh(), FewOutputs(config.width, self.size))
+            nn.Sequential(*([FewOutputs(width, config.width), nn.Tanh()] if attention is None
+                            else [attention.build(width, config.width)]), FewOutputs(config.width, self.size))
             for _ in range(self.directions))
 
     def per_output(self) -> list[tuple[Tensor, tuple[int, ...]]]:
         """A row of each last layer for each token."""
-        return [(parameter, (0,)) for network in self._networks() for parameter in network[2].parameters()]
+        return [(parameter, (0,)) for network in self._networks() for parameter in network[-1].parameters()]
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Hide some tokens of the source, where that is the objective; the target's mask says which."""
+        if not self.masked:
+            return batch
+        source, chosen = hide_some(batch.source, self.masked, self.size)
+        return replace(batch, source=source, target=replace(batch.source, mask=chosen))
+
+    def turns(self, source: Tokens) -> Iterator[tuple[Tokens, Tokens]]:
+        """Yield what to encode, and the target, until each token but the end symbol was hidden once.
+
+        The sum of their scores is a pseudo-log-likelihood (Salazar et al. 2020), some tokens at a time.
+        """
+        count = round(1 / self.masked) if self.masked else 0
+        for turn in range(count):
+            hidden, chosen = hide_each(source, turn, count)
+            yield hidden, replace(source, mask=chosen)
 
     def units(self, target: Tokens) -> int:
         """Return how many tokens are predicted, both directions together."""
-        return int(target.mask[:, 1:].sum()) * self.directions
+        return int(self._real(target).sum()) * self.directions
 
     def count(self, batch: Batch) -> int:
         """Return the predictions of a batch."""
         assert isinstance(batch.target, Tokens)
         return self.units(batch.target)
 
-    def loss(self, encoded: Encoded, target: Tokens) -> Loss:
+    def loss(self, encoded: Encoded, target: Tokens, lesson: Lesson | None = None) -> Loss:
         """Cross-entropy, summed over the predictions of both directions."""
-        real = target.mask[:, 1:]
+        real, taught = self._real(target), iter(() if lesson is None else lesson.soft)
         total: Tensor = encoded.summary.new_zeros(())
-        for network, states, gold in self._sides(encoded, target):
-            tanh, output = network[:2], cast(nn.Linear, network[2])
-            total = total + vocabulary_loss(tanh(states[real]), output.weight, output.bias, gold[real])[0]
-        return Loss(total, real.sum() * self.directions)
+        imitated: Tensor = encoded.summary.new_zeros(())
+        for output, vectors, gold in self._sides(encoded, target):
+            if lesson is None:
+                total = total + vocabulary_loss(vectors[real], output.weight, output.bias, gold[real])[0]
+                continue
+            logits = output(vectors[real]).float()
+            total = total + cross_entropy(logits, gold[real])[0]
+            imitated = imitated + F.cross_entropy(logits / lesson.temperature, next(taught), reduction="sum")
+        loss = Loss(total, real.sum() * self.directions)
+        return loss if lesson is None else lesson.added_to(loss, imitated)
+
+    def soft(self, encoded: Encoded, target: Tokens, temperature: float) -> Soft:
+        """Return the probabilities of each prediction, [N, V], of each direction."""
+        real = self._real(target)
+        return tuple(F.softmax(output(vectors[real]).float() / temperature, dim=-1)
+                     for output, vectors, _ in self._sides(encoded, target))
 
     def scores(self, encoded: Encoded, target: Tokens) -> Tensor:
-        """Return the log-probability of each prediction, [B, T - 1, directions], 0 at padding.
+        """Return the log-probability of each prediction, [B, T - 1, directions], 0 where nothing is predicted.
 
-        [:, t, 0] is that of token t + 1 by what is before it, [:, t, 1] that of token t by what follows.
+        [:, t, 0] is that of token t + 1 by what is before it, [:, t, 1] that of token t by what follows. Of masked
+        tokens [B, T, 1], each at its place.
         """
-        found = [self._log_probs(network, states, gold) for network, states, gold in self._sides(encoded, target)]
-        return torch.stack(found, dim=-1) * target.mask[:, 1:, None]
+        found = [self._log_probs(output, vectors, gold) for output, vectors, gold in self._sides(encoded, target)]
+        return torch.stack(found, dim=-1) * self._real(target)[..., None]
 
     def predict(self, encoded: Encoded) -> list[Prediction]:
-        """Return the likeliest neighbours of each token."""
+        """Return the likeliest neighbours of each token; or the likeliest token at each place."""
         found = []
-        for network, states in self._states(encoded):
-            parts = [network(part).argmax(1) for part in torch.split(states.flatten(0, 1), CHUNK)]
-            found.append(torch.cat(parts).view(states.shape[:2]).tolist())
-        lengths = (encoded.mask.sum(1) - 1).tolist()
+        for output, vectors in self._vectors(encoded):
+            parts = [output(part).argmax(1) for part in torch.split(vectors.flatten(0, 1), CHUNK)]
+            found.append(torch.cat(parts).view(vectors.shape[:2]).tolist())
+        lengths = (encoded.mask.sum(1) - (0 if self.masked else 1)).tolist()
         previous = found[1] if self.directions == 2 else [[] for _ in lengths]
         return [Prediction(after[:length], before[:length])
                 for after, before, length in zip(found[0], previous, lengths, strict=True)]
 
+    def _real(self, target: Tokens) -> Tensor:
+        """Where something is predicted, in the order of the predictions."""
+        return target.mask if self.masked else target.mask[:, 1:]
+
     def _networks(self) -> list[nn.Sequential]:
         return [cast(nn.Sequential, network) for network in self.networks]
 
-    def _states(self, encoded: Encoded) -> Iterator[tuple[nn.Sequential, Tensor]]:
-        """Of each direction what predicts, and the states [B, T - 1, H] that it does so from."""
+    def _vectors(self, encoded: Encoded) -> Iterator[tuple[nn.Linear, Tensor]]:
+        """Of each direction the last layer, and the vectors [B, T - 1, width] that it predicts from ([B, T, width])."""
         states = encoded.directions if self.directions == 2 else encoded.layers[self.layer : self.layer + 1 or None]
         assert states is not None
-        for network, each, rows in zip(self._networks(), states, (slice(None, -1), slice(1, None)), strict=False):
-            yield network, self.dropout(each)[:, rows]
+        rows = (slice(None),) if self.masked else (slice(None, -1), slice(1, None))
+        for side, (network, each, kept) in enumerate(zip(self._networks(), states, rows, strict=False)):
+            dropped = self.dropout(each)
+            if isinstance(network[0], WindowAttention):
+                vectors = network[0](dropped, encoded.mask, ahead=side == 1)[:, kept]
+            else:
+                vectors = network[:-1](dropped[:, kept])
+            yield cast(nn.Linear, network[-1]), vectors
 
-    def _sides(self, encoded: Encoded, target: Tokens) -> Iterator[tuple[nn.Sequential, Tensor, Tensor]]:
-        """The same, and the tokens [B, T - 1] to be predicted."""
+    def _sides(self, encoded: Encoded, target: Tokens) -> Iterator[tuple[nn.Linear, Tensor, Tensor]]:
+        """The same, and the tokens [B, T - 1] to be predicted ([B, T])."""
         ids = target.ids.where(target.ids < self.size, UNK)
-        for (network, states), gold in zip(self._states(encoded), (ids[:, 1:], ids[:, :-1]), strict=False):
-            yield network, states, gold
+        golds = (ids,) if self.masked else (ids[:, 1:], ids[:, :-1])
+        for (output, vectors), gold in zip(self._vectors(encoded), golds, strict=False):
+            yield output, vectors, gold
 
-    def _log_probs(self, network: nn.Module, states: Tensor, gold: Tensor) -> Tensor:
-        rows = zip(torch.split(states.flatten(0, 1), CHUNK), torch.split(gold.flatten(), CHUNK), strict=True)
-        parts = [F.log_softmax(network(part).float(), dim=-1).gather(1, ids[:, None])[:, 0] for part, ids in rows]
+    def _log_probs(self, output: nn.Linear, vectors: Tensor, gold: Tensor) -> Tensor:
+        rows = zip(torch.split(vectors.flatten(0, 1), CHUNK), torch.split(gold.flatten(), CHUNK), strict=True)
+        parts = [F.log_softmax(output(part).float(), dim=-1).gather(1, ids[:, None])[:, 0] for part, ids in rows]
         return torch.cat(parts).view(gold.shape)

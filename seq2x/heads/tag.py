@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from seq2x.batch import EXACT, Encoded, Loss, Multiples, Pool
 from seq2x.config import Config
 from seq2x.errors import DataError
-from seq2x.heads.base import Head, Outputs
+from seq2x.heads.base import Head, Lesson, Outputs, Soft
 from seq2x.heads.tag_spans import Spans, SpanTable
-from seq2x.nn.crf import CRF, Best, Legal, Posterior, Rules, rows_alone, wide
+from seq2x.nn.crf import CRF, Best, Counts, Legal, Posterior, Rules, rows_alone, wide
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.nn.linear import FewOutputs
 from seq2x.nn.losses import cross_entropy
@@ -109,8 +109,13 @@ class TagHead(Head):
         alone = self.pool != "mean" and rows_alone(self.chain.rule_start.device)
         return Multiples(1, 1) if alone else EXACT
 
-    def loss(self, encoded: Encoded, target: Tensor) -> Loss:
-        """Negative log-likelihood: a sum over sentences (CRF) or words (softmax), counted in words."""
+    def loss(self, encoded: Encoded, target: Tensor, lesson: Lesson | None = None) -> Loss:
+        """Negative log-likelihood: a sum over sentences (CRF) or words (softmax), counted in words.
+
+        A CRF learns from teachers how often they believe in each tag and in each transition, which is all that the
+        cross-entropy of two chains is made of (Wang et al. 2021, structural knowledge distillation); a softmax learns
+        the marginals of each word.
+        """
         emissions, mask = self.emissions(encoded.layers[self.layer]), encoded.mask
         if isinstance(self.chain, CRF):
             total = -self.chain.log_likelihood(emissions, target, mask).sum()
@@ -119,7 +124,18 @@ class TagHead(Head):
             total = -every.masked_fill(~_some(target, mask)[mask], LOWEST).logsumexp(1).sum()
         else:
             total, _ = cross_entropy(emissions[mask], target[mask])
-        return Loss(total, mask.sum())
+        loss = Loss(total, mask.sum())
+        if lesson is None:
+            return loss
+        if isinstance(self.chain, CRF):
+            counts, temperature = Counts(*lesson.soft), lesson.temperature
+            return lesson.added_to(loss, self.chain.cross_entropy(counts, emissions, mask, temperature))
+        log_probs = F.log_softmax(emissions[mask].float() / lesson.temperature, dim=-1)
+        return lesson.added_to(loss, -(lesson.soft[0][mask].to(log_probs.dtype) * log_probs).sum())
+
+    def soft(self, encoded: Encoded, target: Tensor, temperature: float) -> Soft:  # noqa: ARG002 - the contract
+        """Return the marginals [B, W, K], and sums over the batch: expected transitions, first and last tags."""
+        return tuple(self.chain.expected(self._emissions(encoded), encoded.mask, temperature))
 
     def scores(self, encoded: Encoded, target: Tensor) -> Tensor:
         """Return the log-probability of each word's tag, [B, W], 0 at padding: of a CRF, its marginal."""
@@ -139,14 +155,30 @@ class TagHead(Head):
         forces it, False forbids. All that is predicted is then given that. ImpossibleError (a DataError) names the row
         where no legal sequence is allowed. ``k_best`` above 1 asks for alternatives, ``marginals`` for all of them.
         """
-        emissions, mask = self._emissions(encoded), encoded.mask
-        posterior = self.chain.posterior(emissions, mask, allowed)
+        return self._decode(self.chain, self._emissions(encoded), encoded.mask, allowed, k_best, marginals)
+
+    def decode(
+        self, probabilities: Tensor, mask: Tensor, *, allowed: Tensor | None = None, k_best: int = 1,
+        marginals: bool = False
+    ) -> list[Prediction]:
+        """Return what :meth:`predict` does, from the ``probabilities`` [B, W, K] of tags that are given.
+
+        The distribution is that of a softmax with these: their product, without the illegal sequences, normalised.
+        """
+        legal = (part == 0 for part in (self.chain.rule_transitions, self.chain.rule_start, self.chain.rule_end))
+        emissions = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+        return self._decode(Rules(Legal(*legal)), emissions, mask, allowed, k_best, marginals)
+
+    def _decode(
+        self, chain: Rules, emissions: Tensor, mask: Tensor, allowed: Tensor | None, k_best: int, marginals: bool
+    ) -> list[Prediction]:
+        posterior = chain.posterior(emissions, mask, allowed)
         lengths = mask.sum(1).tolist()
         if k_best == 1:
-            tags = self.chain.viterbi(emissions, mask, allowed)
+            tags = chain.viterbi(emissions, mask, allowed)
             alternatives: list[list[Alternative]] = [[] for _ in lengths]
         else:
-            best = self.chain.k_best(emissions, mask, k_best, allowed)
+            best = chain.k_best(emissions, mask, k_best, allowed)
             tags, alternatives = best.tags[:, 0], _alternatives(best, lengths)
         chosen = posterior.unary.gather(2, tags[..., None])[..., 0].tolist()
         paths = [row[:length] for row, length in zip(tags.tolist(), lengths, strict=True)]

@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from seq2x.batch import PAD, Beside, Encoded, Loss, Rows, Tokens
 from seq2x.config import Config
 from seq2x.errors import DataError
-from seq2x.heads.base import Head, Outputs
+from seq2x.heads.base import Head, Lesson, Outputs, Soft
 from seq2x.heads.decoder import Decoder
 from seq2x.heads.outputs import NEVER, SearchConfig, find
 from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
 from seq2x.heads.transformer_decoder import TransformerDecoderConfig
 from seq2x.nn.coverage import CoverageLossConfig, alignment_loss, coverage_loss
 from seq2x.nn.linear import Linear
-from seq2x.nn.losses import vocabulary_loss
+from seq2x.nn.losses import cross_entropy, vocabulary_loss
 from seq2x.search import Hypothesis
 
 DecoderConfig = Annotated[RecurrentDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]
@@ -100,15 +100,28 @@ class TranslateHead(Head):
         attended = [encoded.layers[layer] for layer in self.layers]
         return self.decoder.begin(encoded, attended[0] if len(attended) == 1 else torch.cat(attended, dim=-1))
 
-    def loss(self, encoded: Encoded, target: Tokens) -> Loss:
-        """Label-smoothed cross-entropy over the real target tokens after BOS; beside it, losses on the attention."""
+    def loss(self, encoded: Encoded, target: Tokens, lesson: Lesson | None = None) -> Loss:
+        """Label-smoothed cross-entropy over the real target tokens after BOS; beside it, losses on the attention.
+
+        From teachers it learns the distribution of each token, those before it given (Kim & Rush 2016, equation 4).
+        """
         real = target.mask[:, 1:]
         vectors, attention = self._force(encoded, target, target.ids[:, :-1])
-        total, likelihood = vocabulary_loss(
-            vectors[real], self.output.weight, self.output.bias, target.ids[:, 1:][real], self.smoothing
-        )
-        count = real.sum()
-        return Loss(total, count, {"nll": likelihood.detach()}, self._beside(attention.float(), encoded, target, count))
+        gold, count = target.ids[:, 1:][real], real.sum()
+        beside = self._beside(attention.float(), encoded, target, count)
+        if lesson is None:
+            total, likelihood = vocabulary_loss(
+                vectors[real], self.output.weight, self.output.bias, gold, self.smoothing)
+            return Loss(total, count, {"nll": likelihood.detach()}, beside)
+        logits = self.output(vectors[real])
+        total, likelihood = cross_entropy(logits, gold, self.smoothing)
+        imitated = F.cross_entropy(logits.float() / lesson.temperature, lesson.soft[0], reduction="sum")
+        return lesson.added_to(Loss(total, count, {"nll": likelihood.detach()}, beside), imitated)
+
+    def soft(self, encoded: Encoded, target: Tokens, temperature: float) -> Soft:
+        """Return the probabilities of each real target token after BOS, [N, V]."""
+        vectors, _ = self._force(encoded, target, target.ids[:, :-1])
+        return (F.softmax(self.output(vectors[target.mask[:, 1:]]).float() / temperature, dim=-1),)
 
     def _beside(self, attention: Tensor, encoded: Encoded, target: Tokens, count: Tensor) -> tuple[Beside, ...]:
         """Losses on the ``attention`` [B, S, T] of any decoder; as sums over the ``count`` of target tokens."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from seq2x.batch import Tokens
 
 
 class Dropout(nn.Dropout):
@@ -126,3 +129,49 @@ def _kept(tensor: Tensor, rate: float) -> Tensor:
 def _rounded(rate: float, tensor: Tensor) -> float:
     """The rate that a mask for ``tensor`` has."""
     return round(rate * 2**16) / 2**16 if tensor.device.type == "cpu" else rate
+
+
+SPECIAL, HIDDEN = 4, 1
+"""Tokens below SPECIAL are symbols; HIDDEN, the unknown one, stands for what is hidden (in characters and shapes too).
+"""
+
+
+def hide_some(tokens: Tokens, share: float, size: int) -> tuple[Tokens, Tensor]:
+    """Return ``tokens`` with a ``share`` of them hidden at random, and which are to be guessed, [B, T] bool.
+
+    Of those, 80 % are hidden, 10 % replaced by one of ``size`` tokens, 10 % left (Devlin et al. 2019, section 3.1). At
+    least one a row is to be guessed, and never its end symbol.
+    """
+    inner, shape = _inner(tokens), tokens.ids.shape
+    drawn = torch.rand(shape, device=tokens.ids.device).masked_fill(~inner, 2.0)
+    chosen = inner & ((drawn < share) | (drawn == drawn.amin(1, keepdim=True)))
+    kind = torch.rand(shape, device=tokens.ids.device)
+    others = torch.randint(min(SPECIAL, size - 1), size, shape, device=tokens.ids.device)
+    replaced = chosen & (kind >= 0.8) & (kind < 0.9)
+    ids = others.where(replaced, tokens.ids.masked_fill(chosen & (kind < 0.8), HIDDEN))
+    return _veiled(tokens, ids, chosen & (kind < 0.9)), chosen
+
+
+def hide_each(tokens: Tokens, turn: int, turns: int) -> tuple[Tokens, Tensor]:
+    """Return ``tokens`` with every ``turns``-th of a row hidden, number ``turn`` the first, and which these are."""
+    position = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
+    chosen = _inner(tokens) & (position % turns == turn)
+    return _veiled(tokens, tokens.ids.masked_fill(chosen, HIDDEN), chosen), chosen
+
+
+def _inner(tokens: Tokens) -> Tensor:
+    """The tokens of a row but the last, which is its end symbol."""
+    position = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
+    return position < tokens.lengths[:, None] - 1
+
+
+def _veiled(tokens: Tokens, ids: Tensor, hidden: Tensor) -> Tokens:
+    """The same with other ``ids``, and without the spelling of what is ``hidden``."""
+    characters, shapes = tokens.characters, tokens.shapes
+    if characters is not None:
+        unknown = torch.zeros_like(characters)
+        unknown[..., 0] = HIDDEN
+        characters = unknown.where(hidden[..., None], characters)
+    if shapes is not None:
+        shapes = shapes.masked_fill(hidden, HIDDEN)
+    return replace(tokens, ids=ids, characters=characters, shapes=shapes)

@@ -46,32 +46,69 @@ WINDOW = 2048
 
 
 class Predictor:
-    """Base of every predictor: one task of a run."""
+    """Base of every predictor: one task of a run, or of several that act as one model."""
 
     kind: ClassVar[Literal["classify", "tag", "translate", "language_model"]]
 
-    def __init__(self, loaded: Loaded, task: str | None = None) -> None:
-        """``task`` is its name in the run; None = the only one of this kind. RunError names the tasks there are."""
-        self.loaded = loaded
-        self.name = task_of(loaded.config, self.kind, task)
-        self.limit = loaded.config.tasks[self.name].limit.max_tokens
+    def __init__(self, loaded: Loaded | Sequence[Loaded], task: str | None = None) -> None:
+        """``task`` is its name in the runs; None = the only one of this kind. RunError names the tasks there are.
+
+        What the first of several runs says of input and output holds for all.
+        """
+        self.runs = (loaded,) if isinstance(loaded, Loaded) else tuple(loaded)
+        self.loaded = self.runs[0]
+        self.names = tuple(task_of(run.config, self.kind, task) for run in self.runs)
+        self.name = self.names[0]
+        self.limit = min(run.config.tasks[name].limit.max_tokens
+                         for run, name in zip(self.runs, self.names, strict=True))
         """Tokens of the longest sentence that the model reads as one."""
 
     @classmethod
-    def load(cls, directory: str | Path, task: str | None = None, device: str = "cpu") -> Self:
-        """Read a run directory; RunError says what is missing, damaged, or not there to choose."""
-        loaded = checkpoint.load(directory, device)
-        try:
-            return cls(loaded, task)
-        except RunError as error:
-            raise RunError(f"{directory}: {error}") from None
+    def load(
+        cls, directory: str | Path | Sequence[str | Path], task: str | None = None, device: str = "cpu"
+    ) -> Self:
+        """Read a run directory, or several whose probabilities are averaged; RunError says what is wrong with one.
 
-    def _predict(self, pieces: Sequence[Encoding], predict: Callable[[Encoded], Sequence[R]]) -> list[R]:
-        """Encode one batch and let the head ``predict`` from it: one result a piece."""
-        with inference(self.loaded.model) as device:
-            batch = batch_of(pieces, self.loaded.model.multiples(self.name)).to(device)
-            encoded = self.loaded.model.encode(self.name, batch)
+        A file of weights in a run stands for the run with these weights, ``runs/ner/snapshots`` for all files there.
+        """
+        runs = checkpoint.load_runs(directory, device)
+        try:
+            return cls(runs, task)
+        except RunError as error:
+            raise RunError(f"{listed(directory)}: {error}") from None
+
+    def _predict(
+        self, pieces: Sequence[Encoding], predict: Callable[[Encoded], Sequence[R]], member: int = 0
+    ) -> list[R]:
+        """Encode one batch with one of the models and let its head ``predict`` from it: one result a piece."""
+        model, name = self.runs[member].model, self.names[member]
+        with inference(model) as device:
+            batch = batch_of(pieces, model.multiples(name)).to(device)
+            encoded = model.encode(name, batch)
             return list(predict(encoded)[: len(pieces)])
+
+
+def listed(directory: str | Path | Sequence[str | Path]) -> str:
+    """Return the runs of an argument, for a message."""
+    return str(directory) if isinstance(directory, str | Path) else ", ".join(map(str, directory))
+
+
+def same_source(one: Loaded, other: Loaded) -> bool:
+    """Whether two runs turn the same text into the same tokens."""
+    return (one.config.text == other.config.text and type(one.source) is type(other.source)
+            and one.source.entries == other.source.entries
+            and one.source.character_entries == other.source.character_entries)
+
+
+def check_labels(runs: Sequence[Loaded], names: Sequence[str]) -> None:
+    """RunError where the tasks ``names`` of several runs have not the same labels, in the same order."""
+    first = runs[0].labels[names[0]].entries
+    for number, (each, name) in enumerate(zip(runs, names, strict=True), start=1):
+        entries = each.labels[name].entries
+        if entries != first:
+            other = next((label for label in (*first, *entries) if (label in first) != (label in entries)), first[0])
+            raise RunError(f"models that act as one need the same labels; the first has {len(first):,}, number "
+                           f"{number} {len(entries):,}, and not both have {other!r}")
 
 
 @contextmanager

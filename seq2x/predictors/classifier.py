@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import ClassVar, Literal, NamedTuple, cast, overload
 
 from seq2x.checkpoint import Loaded
+from seq2x.errors import ConfigError
 from seq2x.heads.classify import ClassifyHead
-from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, line, run
+from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, check_labels, line, run
 from seq2x.predictors.calibration import fit_temperature, fit_threshold
-from seq2x.predictors.explaining import Evidence, Explainer, Method
+from seq2x.predictors.explaining import Evidence, Explainer, Method, mean_evidence
 from seq2x.predictors.windows import cut_text
 from seq2x.settings import ClassifyTask
 from seq2x.text import Encoding
@@ -34,28 +36,44 @@ class Classified(NamedTuple):
     """How much each word spoke for ``label``, where an explanation was asked for."""
 
 
+class _Part(NamedTuple):
+    """What one of the models reads at once."""
+
+    member: int
+    encoding: Encoding
+
+    @property
+    def ids(self) -> list[int]:
+        return self.encoding.ids
+
+
 class _Text(NamedTuple):
-    """A text on its way through the model."""
+    """A text on its way through the models."""
 
     text: str
-    lengths: list[int]
-    """Tokens of the parts that the model reads."""
+    lengths: list[list[int]]
+    """Of each model, the tokens of the parts that it reads."""
 
 
 class Classifier(Predictor):
-    """A classification task of a run, ready to classify.
+    """A classification task of a run, ready to classify; or of several runs, whose probabilities are averaged.
+
+    Each of several models reads a text in its own way, and all must have the same labels (RunError).
 
     >>> Classifier.load("runs/questions").classify("Who wrote it?").label
     """
 
     kind: ClassVar[Literal["classify"]] = "classify"
 
-    def __init__(self, loaded: Loaded, task: str | None = None) -> None:
+    def __init__(self, loaded: Loaded | Sequence[Loaded], task: str | None = None) -> None:
         super().__init__(loaded, task)
-        settings = loaded.config.tasks[self.name]
+        settings = self.loaded.config.tasks[self.name]
         assert isinstance(settings, ClassifyTask)
-        self.task, self.labels = settings, loaded.labels[self.name].entries
-        self.head = cast(ClassifyHead, loaded.model.head(self.name))
+        self.task, self.labels = settings, self.loaded.labels[self.name].entries
+        check_labels(self.runs, self.names)
+        self.heads = [cast(ClassifyHead, run.model.head(name))
+                      for run, name in zip(self.runs, self.names, strict=True)]
+        self.head = self.heads[0]
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is an iterable of str too, and means one text
@@ -85,14 +103,16 @@ class Classifier(Predictor):
         ``batch_tokens`` and ``window`` (texts read ahead; 1 for streams) change speed and memory, not the results.
         """
         method = None if isinstance(explain, bool) else explain
-        explainer = Explainer(self.loaded, self.name, self.head, self.limit, method) if explain else None
+        explainers = [Explainer(run, name, head, self.limit, method) for run, name, head in
+                      zip(self.runs, self.names, self.heads, strict=True)] if explain else []
 
         def results(items: Iterable[object]) -> Iterator[Classified]:
             texts = (self._read(item, number) for number, item in enumerate(items, start=1))
             for text, found in run(texts, self._classify, batch_tokens, window):
                 made = self._classified(text, found)
-                if explainer is not None:
-                    made = made._replace(words=explainer(text.text, self.labels.index(made.label)))
+                if explainers:
+                    label = self.labels.index(made.label)
+                    made = made._replace(words=mean_evidence([each(text.text, label) for each in explainers]))
                 yield made
 
         return answer(texts, results, batch_tokens, window)
@@ -100,14 +120,17 @@ class Classifier(Predictor):
     def calibrate(self, texts: list[str], gold: Sequence[Sequence[str]]) -> str:
         """Fit the head's temperature and threshold, those that it has room for, to texts with their labels.
 
-        Only the model in memory is changed. Returns what was fitted, in words.
+        Only the model in memory is changed. Returns what was fitted, in words. ConfigError for several models, which
+        are calibrated each by itself.
         """
+        if len(self.runs) > 1:
+            raise ConfigError(f"calibrate: found {len(self.runs)} models that act as one; expected a single one")
         head = self.head
         if head.temperature is None and head.threshold is None:
             return ""
         head.tune(temperature=1.0)
         encoded = (self._read(text, number) for number, text in enumerate(texts, start=1))
-        parts = [(text.lengths, found) for text, found in run(encoded, self._logits)]
+        parts = [(text.lengths[0], found) for text, found in run(encoded, self._logits)]
         wanted = [[label in labels for label in self.labels] for labels in gold]
         fitted = []
         if head.temperature is not None:
@@ -121,25 +144,39 @@ class Classifier(Predictor):
             fitted.append(f"threshold {threshold:.3f}")
         return ", ".join(fitted)
 
-    def _read(self, item: object, number: int) -> tuple[_Text, list[Encoding]]:
-        """A text and the parts of it that the model reads."""
+    def _read(self, item: object, number: int) -> tuple[_Text, list[_Part]]:
+        """A text and the parts of it that the models read."""
         text = line(item, number)
-        source = self.loaded.source
-        parts = [part.encoding for part in cut_text(text, source, self.limit)] or [source.encode("")]
-        return _Text(text, [len(part.ids) for part in parts]), parts
+        read = [[part.encoding for part in cut_text(text, run.source, self.limit)] or [run.source.encode("")]
+                for run in self.runs]
+        parts = [_Part(member, encoding) for member, encodings in enumerate(read) for encoding in encodings]
+        return _Text(text, [[len(encoding.ids) for encoding in encodings] for encodings in read]), parts
 
-    def _classify(self, parts: list[Encoding]) -> list[list[float]]:
-        return [probabilities for _, probabilities in self._predict(parts, self.head.predict)]
+    def _classify(self, parts: list[_Part]) -> list[list[float]]:
+        found: dict[int, list[float]] = {}
+        for member, head in enumerate(self.heads):
+            own = [index for index, part in enumerate(parts) if part.member == member]
+            if own:
+                predictions = self._predict([parts[index].encoding for index in own], head.predict, member)
+                found |= {index: values for index, (_, values) in zip(own, predictions, strict=True)}
+        return [found[index] for index in range(len(parts))]
 
-    def _logits(self, parts: list[Encoding]) -> list[list[float]]:
-        return self._predict(parts, lambda encoded: self.head.logits(encoded).tolist())
+    def _logits(self, parts: list[_Part]) -> list[list[float]]:
+        return self._predict([part.encoding for part in parts], lambda encoded: self.head.logits(encoded).tolist())
 
     def _classified(self, text: _Text, found: list[list[float]]) -> Classified:
-        means = found[0]
-        if len(found) > 1:
-            weighted = [sum(map(float.__mul__, map(float, text.lengths), column))
-                        for column in zip(*found, strict=True)]
-            means = [value / sum(text.lengths) for value in weighted]
+        rest = iter(found)
+        each = [_mean(lengths, list(islice(rest, len(lengths)))) for lengths in text.lengths]
+        means = _mean([1] * len(each), each)
         best = sorted(zip(self.labels, means, strict=True), key=lambda pair: -pair[1])
-        given = tuple(label for label, value in best if value > self.head.bar) if self.head.several else best[0][:1]
-        return Classified(*best[0], dict(best), len(found), given)
+        bar = sum(head.bar for head in self.heads) / len(self.heads) if self.head.several else 0.0
+        given = tuple(label for label, value in best if value > bar) if self.head.several else best[0][:1]
+        return Classified(*best[0], dict(best), max(map(len, text.lengths)), given)
+
+
+def _mean(weights: list[int], rows: list[list[float]]) -> list[float]:
+    """The mean of each column, weighted by row."""
+    if len(rows) == 1:
+        return rows[0]
+    sums = [sum(map(float.__mul__, map(float, weights), column)) for column in zip(*rows, strict=True)]
+    return [value / sum(weights) for value in sums]

@@ -95,6 +95,12 @@ class Explainer:
         return [model.encoder.vectors(), *([] if private is None else [private.vectors()])]
 
 
+def mean_evidence(each: Sequence[Sequence[Evidence]]) -> tuple[Evidence, ...]:
+    """Return the words of a text with the means of what several explainers say of them."""
+    return tuple(words[0]._replace(weight=sum(word.weight for word in words) / len(words))
+                 for words in zip(*each, strict=True))
+
+
 @contextmanager
 def _watched(modules: Sequence[tuple[nn.Module, int]]) -> Iterator[list[tuple[Tensor, int]]]:
     """Inside, the vectors [B, N + T, D] that each module gives are kept, with its N, for a gradient."""

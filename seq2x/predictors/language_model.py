@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, NamedTuple, overload
 
 import torch
+from torch import Tensor
 
+from seq2x.checkpoint import Loaded
+from seq2x.errors import RunError
 from seq2x.heads.language_model import LanguageModelHead
 from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, batch_of, inference, line, run
 from seq2x.predictors.windows import cut_text
@@ -38,10 +42,18 @@ class LanguageModel(Predictor):
 
     >>> LanguageModel.load("runs/english").score("It rained all day.").perplexity
 
-    With two directions it is no model of whole texts: each of the two predicts by itself.
+    With two directions it is no model of whole texts: each of the two predicts by itself. Of the objective "masked",
+    each token but the end symbol is predicted by all that stays visible around it, while some are hidden: a
+    pseudo-log-likelihood, as ``forward``.
     """
 
     kind: ClassVar[Literal["language_model"]] = "language_model"
+
+    def __init__(self, loaded: Loaded | Sequence[Loaded], task: str | None = None) -> None:
+        """RunError for several runs: a language model is a single one."""
+        super().__init__(loaded, task)
+        if len(self.runs) > 1:
+            raise RunError(f"found {len(self.runs)} runs; a language model is scored by itself, expected one")
 
     @overload
     def score(  # type: ignore[overload-overlap]  # a str is an iterable of str too, and means one text
@@ -80,7 +92,12 @@ class LanguageModel(Predictor):
         assert isinstance(head, LanguageModelHead)
         with inference(model) as device:
             batch = batch_of(pieces).to(device)
-            scores = head.scores(model.encode(self.name, batch), batch.source)
+            if head.masked:
+                scores = sum(head.scores(model.encode(self.name, replace(batch, source=hidden)), target)
+                             for hidden, target in head.turns(batch.source))
+                assert isinstance(scores, Tensor)
+            else:
+                scores = head.scores(model.encode(self.name, batch), batch.source)
             sides = [side.double().tolist() for side in torch.unbind(scores, -1)]
         sums = [[math.fsum(row) for row in side[: len(pieces)]] for side in sides]  # exact: no matter what pads the row
         return [Scored(len(piece.ids) - 1, sums[0][row], sums[1][row] if len(sums) == 2 else None)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import ClassVar, Literal, NamedTuple, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
 
-from seq2x.batch import Encoded
+from seq2x.batch import EXACT, Encoded
 from seq2x.checkpoint import Loaded
-from seq2x.errors import ConfigError, DataError
+from seq2x.ensemble import tag_together
+from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.heads.tag import Prediction, TagHead
-from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, run
+from seq2x.predictors.base import (
+    BATCH_TOKENS,
+    WINDOW,
+    Predictor,
+    answer,
+    batch_of,
+    check_labels,
+    inference,
+    run,
+    same_source,
+)
 from seq2x.predictors.constraints import Allowed, Constraints, Given, Permits
 from seq2x.predictors.tagged import Reading, Sentence, Splitter, Tagged
 from seq2x.predictors.windows import cut_words
@@ -25,18 +36,21 @@ S = TypeVar("S", bound=Sequence[str])
 
 
 class _Piece(NamedTuple):
-    """A window of a sentence, and the tags that its words may have; None = all."""
+    """A window of a sentence as each reader gives it, and the tags that its words may have; None = all."""
 
-    encoding: Encoding
+    encodings: tuple[Encoding, ...]
     allowed: Allowed | None
 
     @property
     def ids(self) -> list[int]:
-        return self.encoding.ids
+        return max((encoding.ids for encoding in self.encodings), key=len)
 
 
 class Tagger(Predictor):
-    """A tagging task of a run, ready to tag.
+    """A tagging task of a run, ready to tag; or of several runs, whose probabilities are averaged.
+
+    Each of several models reads words in its own way; all must have the same tags and scheme (RunError). The mean of
+    their marginals is what the best legal tags, and all probabilities, are then made from.
 
     >>> tagger = Tagger.load("runs/ner")
     >>> [(span.text, span.label) for span in tagger.tag("John lives in Berlin.").spans]
@@ -44,12 +58,20 @@ class Tagger(Predictor):
 
     kind: ClassVar[Literal["tag"]] = "tag"
 
-    def __init__(self, loaded: Loaded, task: str | None = None) -> None:
+    def __init__(self, loaded: Loaded | Sequence[Loaded], task: str | None = None) -> None:
         super().__init__(loaded, task)
-        settings = loaded.config.tasks[self.name]
+        settings = self.loaded.config.tasks[self.name]
         assert isinstance(settings, TagTask)
         self.task, self.scheme, self._model_scheme = settings, settings.data.scheme, settings.model_scheme
-        self._tags = loaded.labels[self.name].entries
+        check_labels(self.runs, self.names)
+        _check_schemes(self.runs, self.names)
+        self._readers = [self.loaded]
+        self._reader_of: list[int] = []
+        for each in self.runs:
+            known = [number for number, reader in enumerate(self._readers) if same_source(reader, each)]
+            self._reader_of.append(known[0] if known else len(self._readers))
+            self._readers += [] if known else [each]
+        self._tags = self.loaded.labels[self.name].entries
         self.labels = tuple(sorted(tags.labels_of(self._tags, self._model_scheme)))
         """The labels of spans; where the scheme has no spans, the tags."""
 
@@ -95,7 +117,7 @@ class Tagger(Predictor):
 
         def results(items: Iterable[object]) -> Iterator[Tagged]:
             read = (self._read(item, number, split, given) for number, item in enumerate(items, start=1))
-            predict, multiple = partial(self._tag, k_best, marginals), self.loaded.model.multiples(self.name).tokens
+            predict, multiple = partial(self._tag, k_best, marginals), self._multiple
             for sentence, found in run(read, predict, batch_tokens, window, multiple):
                 yield self._tagged(sentence, found, k_best)
 
@@ -109,30 +131,67 @@ class Tagger(Predictor):
         words = [token.text for token in sentence.tokens]
         known = given(sentence, number)
         if known is None:
-            windows = cut_words(words, self.loaded.source, self.limit) if words else []
-            return sentence, [_Piece(window.encoding, None) for window in windows]
+            return sentence, [_Piece(encodings, None) for _, _, encodings in self._windows(words)]
         allowed = self._permits.allowed(sentence, known, number)
         try:
-            windows = cut_words(words, self.loaded.source, self.limit, self._permits.joined(allowed)) if words else []
+            windows = self._windows(words, self._permits.joined(allowed))
         except DataError as error:
             raise DataError(f"sentence {number}: {error}") from None
-        pieces = [_Piece(window.encoding, allowed[window.first : window.stop]) for window in windows]
-        for window, piece in zip(windows, pieces, strict=True):
-            self._permits.check(sentence, piece.allowed or [], window.first, number)
+        pieces = [_Piece(encodings, allowed[first:stop]) for first, stop, encodings in windows]
+        for (first, _, _), piece in zip(windows, pieces, strict=True):
+            self._permits.check(sentence, piece.allowed or [], first, number)
         return sentence, pieces
+
+    def _windows(
+        self, words: Sequence[str], joined: Collection[int] = ()
+    ) -> list[tuple[int, int, tuple[Encoding, ...]]]:
+        """Cut words into windows that every reader can give in one; where each begins and stops, and what they give."""
+        found: list[tuple[int, int, tuple[Encoding, ...]]] = []
+        waiting = [(0, len(words))] if words else []
+        while waiting:
+            first, stop = waiting.pop(0)
+            inside = [place - first for place in joined if first < place < stop]
+            encodings = []
+            for reader in self._readers:
+                cut = cut_words(words[first:stop], reader.source, self.limit, inside)
+                if len(cut) > 1:
+                    waiting = [*((first + window.first, first + window.stop) for window in cut), *waiting]
+                    break
+                encodings.append(cut[0].encoding)
+            else:
+                found.append((first, stop, tuple(encodings)))
+        return found
 
     @cached_property
     def _permits(self) -> Permits:
         return Permits(self._tags, self._model_scheme, self.scheme)
 
     def _tag(self, k_best: int, marginals: bool, pieces: list[_Piece]) -> list[Prediction]:
+        if len(self.runs) > 1:
+            return self._tag_together(k_best, marginals, pieces)
         head = cast("TagHead", self.loaded.model.head(self.name))
 
         def predict(encoded: Encoded) -> list[Prediction]:
             allowed = self._mask(pieces, encoded.mask)
             return head.predict(encoded, allowed=allowed, k_best=k_best, marginals=marginals)
 
-        return self._predict([piece.encoding for piece in pieces], predict)
+        return self._predict([piece.encodings[0] for piece in pieces], predict)
+
+    @property
+    def _multiple(self) -> int:
+        """What the tokens of a batch are padded to a multiple of."""
+        return EXACT.tokens if len(self.runs) > 1 else self.loaded.model.multiples(self.name).tokens
+
+    def _tag_together(self, k_best: int, marginals: bool, pieces: list[_Piece]) -> list[Prediction]:
+        members = [(each.model, name) for each, name in zip(self.runs, self.names, strict=True)]
+        with inference(*(model for model, _ in members)) as device:
+            read = [batch_of([piece.encodings[number] for piece in pieces]).to(device)
+                    for number in range(len(self._readers))]
+            spans = read[0].spans
+            assert spans is not None
+            allowed = self._mask(pieces, spans[..., 1] > spans[..., 0])
+            batches = [read[number] for number in self._reader_of]
+            return tag_together(members, batches, allowed, k_best, marginals)[: len(pieces)]
 
     def _mask(self, pieces: Sequence[_Piece], words: Tensor) -> Tensor | None:
         """The tags that each word may have, [B, W, K]; None where all may have all."""
@@ -201,6 +260,16 @@ class Tagger(Predictor):
         """What the model's tags are called in a distribution: as the files do, if each is one tag there."""
         ways = [rewrite(tag, self._model_scheme, self.scheme) for tag in self._tags]
         return [way[0] for way in ways] if all(len(way) == 1 for way in ways) else list(self._tags)
+
+
+def _check_schemes(runs: Sequence[Loaded], names: Sequence[str]) -> None:
+    """RunError where the model of a later run works in another scheme than that of the first."""
+    schemes = [task.model_scheme for run, name in zip(runs, names, strict=True)
+               if isinstance(task := run.config.tasks[name], TagTask)]
+    for number, scheme in enumerate(schemes, start=1):
+        if scheme != schemes[0]:
+            raise RunError(f"models that act as one need the same scheme; that of the first is {schemes[0]!r}, of "
+                           f"number {number} {scheme!r}")
 
 
 def _each(

@@ -26,8 +26,8 @@ from seq2x.predictors.base import (
     batch_of,
     inference,
     line,
+    listed,
     run,
-    task_of,
 )
 from seq2x.predictors.translated import NOTHING, Alternative, Assembly, Translation
 from seq2x.predictors.windows import Part, cut_text
@@ -76,17 +76,15 @@ class Translator(Predictor):
         self, loaded: Loaded | Sequence[Loaded], task: str | None = None, *, precision: Precision = "float32"
     ) -> None:
         """Several runs must have the same vocabularies (RunError); the search is that of the first."""
-        runs = [loaded] if isinstance(loaded, Loaded) else list(loaded)
-        super().__init__(runs[0], task)
-        tasks = [task_of(each.config, self.kind, task) for each in runs]
+        super().__init__(loaded, task)
+        runs = self.runs
         for number, each in enumerate(runs[1:], start=2):
             _same_text(runs[0], each, number)
         settings = runs[0].config.tasks[self.name]
         assert isinstance(settings, TranslateTask)
         assert runs[0].target is not None
         self.task, self.search, self.precision = settings, settings.search, precision
-        self.limit = min(each.config.tasks[name].limit.max_tokens for each, name in zip(runs, tasks, strict=True))
-        self._models = Ensemble([Member(each.model, name) for each, name in zip(runs, tasks, strict=True)])
+        self._models = Ensemble([Member(each.model, name) for each, name in zip(runs, self.names, strict=True)])
         self._target = runs[0].target
         self._assembly = Assembly(runs[0].source, runs[0].target)
 
@@ -100,14 +98,13 @@ class Translator(Predictor):
         ``precision`` "bfloat16" makes the products in that type: faster where the processor has it, and outside the
         promise that results do not depend on the batch.
         """
-        directories = [directory] if isinstance(directory, str | Path) else list(directory)
         if precision not in get_args(Precision):
             raise ConfigError(f"precision: found {precision!r}{nearest(str(precision), get_args(Precision))}")
-        runs = [checkpoint.load(each, device) for each in directories]
+        runs = checkpoint.load_runs(directory, device)
         try:
             return cls(runs, task, precision=precision)
         except RunError as error:
-            raise RunError(f"{', '.join(map(str, directories))}: {error}") from None
+            raise RunError(f"{listed(directory)}: {error}") from None
 
     @overload
     def translate(  # type: ignore[overload-overlap]  # a str is an iterable of str too, and means one text

@@ -58,6 +58,8 @@ class Engine:
         counts = self._counts(taken)
         losses = self._gradients(taken, counts)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip or float("inf"))
+        if self.config.clip_value:
+            nn.utils.clip_grad_value_(self.parameters, self.config.clip_value)
         made = bool(norm.isfinite()) and all(math.isfinite(value) for value in losses.values())
         if made:
             self._record(losses, counts)
@@ -83,7 +85,7 @@ class Engine:
         while len(taken) < self.config.accumulate:
             item = next(batches)
             self.progress.epoch, self.progress.batch = item.following
-            taken.append(item._replace(batch=item.batch.to(self.device)))
+            taken.append(item._replace(batch=self.model.prepare(item.task, item.batch.to(self.device))))
             if self.progress.batch == 0:
                 break  # an update never crosses the end of an epoch
         return taken

@@ -33,6 +33,9 @@ class FitConfig(Config):
                                                        "every evaluation")
     patience: int = Field(0, ge=0, description="evaluations without a better score before stopping; 0 = never")
     clip: float = Field(1.0, ge=0, description="greatest global gradient norm (Pascanu et al. 2013); 0 = no clipping")
+    clip_value: float = Field(
+        0.0, ge=0, description="greatest absolute value of each number of the gradient, cut after clip (Mikolov 2012); "
+                               "0 = none. It bends the gradient's direction, which the global norm leaves as it is")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the moving average that is evaluated and kept; 0 = off")
     show_examples: int = Field(2, ge=0, description="dev examples of each task shown with the model's output at each "
                                                     "evaluation, always the same ones")

@@ -234,3 +234,13 @@ def test_the_library_gives_what_the_command_gives(world: Path, call: Call) -> No
     code, output, _ = call(["tag", world / "runs/tag"], text)
     assert code == 0
     assert output.count("\n") == sum(len(one.tokens) + 1 for one in tagged)
+
+
+def test_several_runs_act_as_one(world: Path, call: Call) -> None:
+    for kind, test in (("tag", "dev.conll"), ("classify", "dev.tsv")):
+        run = world / f"runs/{kind}"
+        once, twice = (call([kind, *runs], many()) for runs in ([run], [run, run / "weights.safetensors"]))
+        assert (once[0], once[1].count("\n")) == (0, twice[1].count("\n"))
+        results = [json.loads(call(["evaluate", *runs, world / test, "--json"])[1])
+                   for runs in ([run], [run, run / "weights.safetensors"])]
+        assert results[0]["tasks"][kind]["value"] == results[1]["tasks"][kind]["value"]

@@ -97,6 +97,8 @@ HEADS: dict[str, dict[str, Any]] = {
                 "kind": "none", "loss": "one", "from_step": 2}}},
     "language_model": {"kind": "language_model", "width": 9, "dropout": 0.1},
     "language_model of the most frequent": {"kind": "language_model", "width": 16, "vocabulary": 20},
+    "language_model key and value": {"kind": "language_model", "width": 9, "attention": {"window": 3}},
+    "language_model masked": {"kind": "language_model", "width": 9, "objective": "masked"},
     "translate transformer": {"kind": "translate", "decoder": TRANSFORMER},
     "translate transformer, two layers": {"kind": "translate", "tie": "none",  # and wider than what it attends to
                                           "decoder": {**TRANSFORMER, "width": 24, "layers": 2, "activation": "gelu"}},

@@ -12,6 +12,7 @@ from contracts.pieces import ENCODERS, HEADS, batch, build, examples, kind_of, k
 from seq2x import checkpoint
 from seq2x.batch import LENGTH_MULTIPLE, Batch
 from seq2x.heads import HeadConfig, Outputs
+from seq2x.heads.base import Lesson
 from seq2x.heads.outputs import SearchConfig
 from seq2x.heads.translate import DecoderConfig, TranslateHead
 from seq2x.model import Model
@@ -93,6 +94,8 @@ def test_the_loss_is_a_sum_with_its_count(head: str) -> None:
     assert int(whole.count) == model.head(kind).count(batch(kind, chosen))
     counts = {"classify": 10, "several": 10, "tag": sum(len(one[2]) for one in chosen),
               "language_model": 2 * sum(len(one[0]) - 1 for one in chosen)}
+    if head == "language_model masked":  # whatever the target's mask says is a unit: here, all tokens
+        counts[kind] = sum(len(one[0]) for one in chosen)
     assert int(whole.count) == (counts.get(kind) or sum(len(one[3]) - 1 for one in chosen))
 
 
@@ -106,6 +109,30 @@ def test_scores_are_log_probabilities_of_the_target(head: str) -> None:
     assert (scores <= 1e-6).all()
     if kind == "translate":
         assert float(loss.parts["nll"]) == pytest.approx(-float(scores.sum()), rel=1e-4)
+
+
+# what a softmax of tags believes obeys their rules, which its loss does not know
+@pytest.mark.parametrize("head", [name for name in HEADS if name != "tag softmax"])
+def test_it_learns_what_another_believes(head: str) -> None:
+    """The cross-entropy against a belief is least, and its gradient nothing, where it is the model's own belief."""
+    kind, teacher, student = kind_of(head), build("recurrent", head).eval(), build("recurrent", head).eval()
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.mul_(1.1)
+    chosen = batch(kind, examples(kind, 6))
+    with torch.no_grad():
+        soft = teacher.head(kind).soft(teacher.encode(kind, chosen), chosen.target, 2.0)
+    plain, own, other = (
+        model.head(kind).loss(model.encode(kind, chosen), chosen.target, lesson)
+        for model, lesson in ((student, None), (teacher, Lesson(soft, 2.0, 0.25)), (student, Lesson(soft, 2.0, 0.25))))
+    (mine,), (theirs,) = ([part for part in loss.beside if part.name == "distillation"] for loss in (own, other))
+    assert (theirs.weight, int(theirs.count)) == (0.25 * 4, int(plain.count))
+    assert other.total.item() == pytest.approx(0.75 * plain.total.item(), rel=1e-4)
+    assert theirs.total.item() > mine.total.item() > 0
+    flat, steep = (torch.autograd.grad(part.total, [one for one in model.parameters() if one.requires_grad],
+                                       allow_unused=True) for model, part in ((teacher, mine), (student, theirs)))
+    assert max(float(part.abs().max()) for part in flat if part is not None) < 1e-4
+    assert max(float(part.abs().max()) for part in steep if part is not None) > 1e-3
 
 
 @every_head

@@ -18,6 +18,7 @@ from seq2x.model import Model
 ABLE = [name for name, settings in ENCODERS.items()
         if settings["kind"] == "recurrent" and not settings.get("reversed") and not settings.get("front")]
 KIND = "language_model"
+LOOKING = ["language_model", "language_model key and value"]
 
 
 def head_of(model: Model) -> LanguageModelHead:
@@ -60,10 +61,11 @@ def test_scores_loss_and_predictions_are_those_of_single_states(encoder: str, he
     assert float(loss.total) == pytest.approx(-total, rel=1e-4)
 
 
+@pytest.mark.parametrize("head", LOOKING)
 @pytest.mark.parametrize("encoder", ABLE)
-def test_no_prediction_has_seen_what_it_predicts(encoder: str) -> None:
+def test_no_prediction_has_seen_what_it_predicts(encoder: str, head: str) -> None:
     """Nor anything beyond it: another token there changes no probability but its own, and those of the other side."""
-    model = build(encoder, "language_model").eval()
+    model = build(encoder, head).eval()
     first = batch(KIND, examples(KIND, 8), LENGTH_MULTIPLE).source
     changed = replace(first, ids=first.ids.clone())
     place = 2
@@ -80,9 +82,10 @@ def test_no_prediction_has_seen_what_it_predicts(encoder: str) -> None:
         assert not torch.equal(before[:, :place, 1], after[:, :place, 1])
 
 
+@pytest.mark.parametrize("head", LOOKING)
 @pytest.mark.parametrize("encoder", ABLE)
-def test_together_is_alone_to_the_bit(encoder: str) -> None:
-    model = build(encoder, "language_model").eval()
+def test_together_is_alone_to_the_bit(encoder: str, head: str) -> None:
+    model = build(encoder, head).eval()
     chosen = examples(KIND, 11)
     with torch.no_grad():
         whole = batch(KIND, chosen, LENGTH_MULTIPLE).pad_rows()
@@ -128,3 +131,38 @@ def test_it_learns_a_text_by_heart() -> None:
         (found,) = head_of(model).predict(model.encode(KIND, whole))
     assert found.following == [5, 6, 7, 8, 9, 3]
     assert found.previous == [4, 5, 6, 7, 8, 9]
+
+
+def test_hidden_tokens_are_guessed_by_any_encoder() -> None:
+    """Tokens come in pairs, so that each hidden one is told by its neighbour."""
+    torch.manual_seed(0)
+    body = parse(EncoderConfig, ENCODERS["transformer"]).build(SIZE, CHARACTERS)
+    head = LanguageModelHeadConfig(objective="masked", masked=0.3).build(body.dims, body.summary_width, Outputs(SIZE))
+    model = Model(body, {KIND: head})
+    whole = batch(KIND, [(pair * 4, [[1]] * 8, [(0, 8)], pair * 4) for pair in ([4, 5], [6, 7], [8, 9], [10, 11])])
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(150):
+        hidden = model.prepare(KIND, whole)
+        loss = model(KIND, hidden)
+        assert int(loss.count) == model.counts(KIND, hidden)[""] == int(hidden.target.mask.sum()) >= 4
+        (loss.total / loss.count).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    model.eval()
+    turns = list(head.turns(whole.source))
+    guessed = torch.stack([target.mask for _, target in turns]).sum(0)
+    assert guessed.tolist() == [[1] * 7 + [0]] * 4  # each but the last, which is the end symbol's place
+    with torch.no_grad():
+        for source, target in turns:
+            assert (source.ids == whole.source.ids).equal(~target.mask)
+            scores = head.scores(model.encode(KIND, replace(whole, source=source)), target)[..., 0]
+            assert scores[target.mask].exp().min() > 4 / SIZE  # of chance
+            assert not scores[~target.mask].any()
+
+
+def test_the_attention_cannot_part_the_states() -> None:
+    settings = LanguageModelHeadConfig.model_validate({"attention": {"kind": "key_value_predict"}})
+    with pytest.raises(ValueError, match=r"needs states in 3 equal parts; their width is 8, expected a multiple of 3"):
+        settings.build((8, 8), 8, Outputs(SIZE, causal=True))
+    with pytest.raises(ValueError, match="objective = 'masked' sees both sides already"):
+        LanguageModelHeadConfig.model_validate({"attention": {}, "objective": "masked"})

@@ -281,3 +281,15 @@ def test_compile_is_asked_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", compiled)
     run(FitConfig(max_steps=1, compile=True))
     assert asked == [True]
+
+
+def test_values_of_the_gradient_are_cut() -> None:
+    """With a rate of 1 and no momentum, a step is the gradient: no number of it moves further than clip_value."""
+    fresh = still(build("recurrent", "translate additive"))
+    before = {name: parameter.detach().clone() for name, parameter in fresh.named_parameters()}
+    norm, value = (run(config, SGDConfig(rate=1.0), steps=1)[0] for config in (
+        FitConfig(max_steps=1, clip=0), FitConfig(max_steps=1, clip=0, clip_value=1e-3)))
+    moved = [{name: (parameter - before[name]).abs().max().item() for name, parameter in model.named_parameters()}
+             for model in (norm, value)]
+    assert max(moved[1].values()) == pytest.approx(1e-3, rel=1e-3)
+    assert max(moved[0].values()) > 2e-3

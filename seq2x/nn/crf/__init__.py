@@ -18,10 +18,11 @@ from __future__ import annotations
 from seq2x.nn.crf.chains import ImpossibleError, Scores, wide
 from seq2x.nn.crf.decoding import Best
 from seq2x.nn.crf.fast import rows_alone, use_kernels
+from seq2x.nn.crf.likelihood import Counts
 from seq2x.nn.crf.modules import CRF, Legal, Rules
 from seq2x.nn.crf.posterior import Posterior, Segments
 
 __all__ = [
-    "CRF", "Best", "ImpossibleError", "Legal", "Posterior", "Rules", "Scores", "Segments", "rows_alone", "use_kernels",
-    "wide",
+    "CRF", "Best", "Counts", "ImpossibleError", "Legal", "Posterior", "Rules", "Scores", "Segments", "rows_alone",
+    "use_kernels", "wide",
 ]

@@ -13,8 +13,8 @@ from seq2x.nn.crf import fast
 from seq2x.nn.crf.chains import LogChains, Scores, in_log_space, inexact, run, wide, with_steps
 
 
-class Gradient(NamedTuple):
-    """Of a weighted sum over the batch."""
+class Counts(NamedTuple):
+    """How often each score is used, expected, in a weighted sum over the batch; so the gradient of that sum, too."""
 
     emissions: Tensor
     """[B, T, K]"""
@@ -30,7 +30,7 @@ class Likelihood(torch.autograd.Function):
     """The log-sum over the paths that are right minus that over all: log p, [B]."""
 
     @staticmethod
-    def forward(ctx: Any, right: Path | Paths, free: Paths, emissions: Tensor, *_of: Tensor) -> Tensor:
+    def forward(ctx: Any, right: Path | Paths | Expected, free: Paths, emissions: Tensor, *_of: Tensor) -> Tensor:
         """``emissions``, transitions, start and end are what the gradient belongs to."""
         ctx.right, ctx.free = right, free
         return (right.value - free.value).to(emissions.dtype)
@@ -61,7 +61,7 @@ class Path:
         used[:, 0] += torch.take(scores.start, self._tags[:, 0])
         self.value = used.masked_fill_(~mask, 0.0).sum(1) + torch.take(scores.end, self._last)
 
-    def add(self, found: Gradient, weight: Tensor) -> Gradient:
+    def add(self, found: Counts, weight: Tensor) -> Counts:
         """Add the gradient, times ``weight`` [B], to what was ``found``, in place."""
         if self._module is not None:
             fast.count(self._module, weight, self._lengths, self._tags, found)
@@ -80,15 +80,38 @@ class Paths:
     value: Tensor
     """[B]: log Z, in the widest float type."""
 
-    def gradient(self, weight: Tensor) -> Gradient:
+    def gradient(self, weight: Tensor) -> Counts:
         """Return that of log Z times ``weight`` [B]."""
         raise NotImplementedError
 
-    def add(self, found: Gradient, weight: Tensor) -> Gradient:
+    def add(self, found: Counts, weight: Tensor) -> Counts:
         """Add the gradient, times ``weight`` [B], to what was ``found``, in place."""
         for part, more in zip(found, self.gradient(weight), strict=True):
             part += more
         return found
+
+
+class Expected:
+    """The paths that others believe in, of which no more need be known than how often they use each score."""
+
+    def __init__(self, counts: Counts, emissions: Tensor, scores: Scores) -> None:
+        """``counts`` of the whole batch: what does not belong to single rows is shared out among them."""
+        self._counts = counts
+        kind = wide(emissions.device)
+        used = sum(_used(part, score) for part, score in zip(counts[1:], scores, strict=True))
+        own = (counts.emissions.to(kind) * emissions.to(kind)).sum((1, 2))
+        self.value = own + used / len(emissions)
+
+    def add(self, found: Counts, weight: Tensor) -> Counts:
+        """Add the gradient to what was ``found``, in place; the ``weight`` [B] of all rows is the same."""
+        for part, more in zip(found, self._counts, strict=True):
+            part += weight[0] * more.to(part.dtype)
+        return found
+
+
+def _used(counts: Tensor, scores: Tensor) -> Tensor:
+    """The sum of scores, each as often as it is used; what is not legal is never."""
+    return (counts * scores.masked_fill(counts == 0, 0.0)).sum()
 
 
 def paths(emissions: Tensor, mask: Tensor, scores: Scores) -> Paths:
@@ -107,7 +130,7 @@ class _InTorch(Paths):
         self._pairs = None if rows is None else self._mend(
             rows, in_log_space(with_steps(emissions[rows], mask[rows]), scores))
 
-    def gradient(self, weight: Tensor) -> Gradient:
+    def gradient(self, weight: Tensor) -> Counts:
         chains = self._chains
         length, rows, tags = chains.unary.shape
         alike = bool((weight == weight[0]).all())  # nearly always
@@ -119,7 +142,7 @@ class _InTorch(Paths):
             pairs *= weight[0]
         if self._pairs is not None:
             pairs += (self._pairs * weight[:, None, None]).sum(0)
-        return Gradient(unary, pairs[:-1, :-1].contiguous(), unary[:, 0].sum(0), pairs[:-1, -1])
+        return Counts(unary, pairs[:-1, :-1].contiguous(), unary[:, 0].sum(0), pairs[:-1, -1])
 
     def _mend(self, rows: Tensor, right: LogChains) -> Tensor:
         """Put ``rows`` right; return the expected transitions [B, Q, Q] of these, 0 for the others."""
@@ -141,14 +164,14 @@ class _Compiled(Paths):
         self._pairs = None if rows is None else self._mend(
             rows, in_log_space(with_steps(emissions[rows], mask[rows]), scores))
 
-    def gradient(self, weight: Tensor) -> Gradient:
+    def gradient(self, weight: Tensor) -> Counts:
         alike = bool((weight == weight[0]).all())  # nearly always
         pairs = self._sums.pairs * weight[0] if alike else fast.sums(*self._again, weight).pairs
         if self._pairs is not None:
             pairs += (self._pairs * weight[:, None, None]).sum(0)
         unary = self._sums.unary * (weight[0] if alike else weight[:, None, None])
         last = unary[torch.arange(len(unary)), self._again[2] - 1]
-        return Gradient(unary, pairs, unary[:, 0].sum(0), last.sum(0))
+        return Counts(unary, pairs, unary[:, 0].sum(0), last.sum(0))
 
     def _mend(self, rows: Tensor, right: LogChains) -> Tensor:
         """As above, without the tag ``stop``."""

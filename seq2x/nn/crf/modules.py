@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seq2x.nn.crf.chains import ImpossibleError, Scores, checked
 from seq2x.nn.crf.decoding import Best, best_path, best_paths
-from seq2x.nn.crf.likelihood import Likelihood, Path, paths
+from seq2x.nn.crf.likelihood import Counts, Expected, Likelihood, Path, paths
 from seq2x.nn.crf.posterior import Posterior
 
 
@@ -75,6 +75,16 @@ class Rules(nn.Module):
         """Return p(y_t = k), [B, T, K], 0 at padding; no gradient."""
         return self.posterior(emissions, mask, allowed).unary
 
+    def expected(self, emissions: Tensor, mask: Tensor, temperature: float = 1.0) -> Counts:
+        """Return how often each score is used: marginals [B, T, K], and sums over the batch; no gradient.
+
+        All scores are divided by ``temperature``. It is the gradient of log Z (Lafferty et al. 2001).
+        """
+        emissions = checked(emissions, mask) / temperature
+        with torch.no_grad(), torch.autocast(emissions.device.type, enabled=False):
+            scores = Scores(*(part / temperature for part in self._scores_like(emissions)))
+            return paths(emissions.detach(), mask, scores).gradient(emissions.new_ones(len(emissions)))
+
     def _scores_like(self, emissions: Tensor) -> Scores:
         return Scores(*(part.to(emissions.dtype) for part in self.scores()))
 
@@ -111,3 +121,18 @@ class CRF(Rules):
         likelihood: Tensor = Likelihood.apply(  # type: ignore[no-untyped-call]
             right, free, emissions, self.transitions, self.start, self.end)
         return likelihood
+
+    def cross_entropy(self, counts: Counts, emissions: Tensor, mask: Tensor, temperature: float = 1.0) -> Tensor:
+        """Return - sum_y q(y) log p(y), summed over rows, all scores divided by ``temperature``; a scalar.
+
+        q is given by its expected ``counts``, as :meth:`Rules.expected` says them, and may be a mixture of chains:
+        as log p is linear in the scores but for log Z, no more of q matters (Wang et al. 2021, equation 5).
+        """
+        emissions = checked(emissions, mask) / temperature
+        with torch.autocast(emissions.device.type, enabled=False):
+            learnt = [part / temperature for part in (self.transitions, self.start, self.end)]
+            with torch.no_grad():
+                scores = Scores(*(part / temperature for part in self._scores_like(emissions)))
+                right, free = Expected(counts, emissions, scores), paths(emissions, mask, scores)
+            likelihood: Tensor = Likelihood.apply(right, free, emissions, *learnt)  # type: ignore[no-untyped-call]
+        return -likelihood.sum()

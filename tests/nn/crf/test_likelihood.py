@@ -10,7 +10,7 @@ import torch
 from crf_cases import LENGTHS, Case, case, enumerate_paths, legal, random_allowed
 from torch import Tensor
 
-from seq2x.nn.crf import CRF, ImpossibleError, chains, fast, likelihood
+from seq2x.nn.crf import CRF, Counts, ImpossibleError, chains, fast, likelihood
 
 scales = pytest.mark.parametrize("scale", [1.0, 300.0], ids=["probabilities", "log space"])
 with_rules = pytest.mark.parametrize("rules", [False, True])
@@ -152,3 +152,24 @@ def test_nothing_outlives_the_backward_pass(way: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, name, watch)
     crf.log_likelihood(emissions.requires_grad_(), tags, mask).sum().backward()
     assert watched[0]() is None
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_cross_entropy_of_a_mixture_is_that_of_all_its_paths(temperature: float) -> None:
+    """Two chains believe together; a third learns from how often they use each score, and from nothing else."""
+    crf, emissions, _, mask = case(rules=True)
+    others = [case(rules=True, seed=seed) for seed in (1, 2)]
+    each = [other.crf.expected(other.emissions, mask, temperature) for other in others]
+    counts = Counts(*(torch.stack(parts).mean(0) for parts in zip(*each, strict=True)))
+    inputs = [emissions.requires_grad_(), *crf.parameters()]
+    found = crf.cross_entropy(counts, emissions, mask, temperature)
+    expected = torch.zeros((), dtype=torch.float64)
+    for row, length in enumerate(LENGTHS.tolist()):
+        beliefs = [(enumerate_paths(other.emissions[row, :length], other.crf.scores())[1] / temperature).softmax(0)
+                   for other in others]
+        belief = torch.stack(beliefs).mean(0).detach()
+        mine = (enumerate_paths(emissions[row, :length], crf.scores())[1] / temperature).log_softmax(0)
+        expected = expected - (belief * mine.masked_fill(belief == 0, 0.0)).sum()
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)

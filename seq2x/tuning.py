@@ -1,0 +1,295 @@
+"""The search for settings: trains a run for each proposal of Optuna's, stops the poor ones early, keeps the best.
+
+Knows no command line. Whatever it needs to go on lies in the study's storage and in the runs' own directories, so that
+the same call again goes on where the last one ended, within a training too.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from seq2x import checkpoint
+from seq2x import config as settings_file
+from seq2x.config import Config
+from seq2x.errors import ConfigError, RunError, Seq2xError
+from seq2x.run import train
+from seq2x.settings import RunConfig
+from seq2x.training.progress import FitConfig, Progress, Score, Update
+
+if TYPE_CHECKING:
+    import optuna
+
+Say = Callable[[str], None]
+BEST = "best.toml"
+
+
+class Range(Config):
+    """What a setting may be: from ``low`` to ``high``, whole numbers if both are, or one of ``choices``."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = Field(False, description="evenly on a logarithmic scale, as rates want it")
+    step: int | float | None = Field(None, gt=0, description="between neighbouring values")
+    choices: tuple[Any, ...] | None = Field(None, description="any values, tables too")
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Range:
+        bounds = (self.low, self.high)
+        if self.choices is not None:
+            if bounds != (None, None) or self.log or self.step is not None or not self.choices:
+                raise ValueError("choices stand alone, and there is at least one; found others beside, or none")
+        elif self.low is None or self.high is None:
+            raise ValueError("expected low and high, or choices")
+        elif self.low >= self.high or (self.log and (self.low <= 0 or self.step is not None)):
+            raise ValueError(f"found low = {self.low} and high = {self.high}; expected low < high, and with log = true "
+                             "low > 0 and no step")
+        return self
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+        """Ask for a value."""
+        if self.choices is not None:
+            return json.loads(str(trial.suggest_categorical(name, [json.dumps(choice) for choice in self.choices])))
+        assert self.low is not None
+        assert self.high is not None
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return trial.suggest_int(name, self.low, self.high, step=int(self.step or 1), log=self.log)
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    @property
+    def first(self) -> Any:
+        """Some value of it."""
+        return self.low if self.choices is None else self.choices[0]
+
+
+class StudyConfig(Config):
+    """Everything that ``seq2x tune`` reads. What is maximised is the dev score that chooses a run's best weights."""
+
+    config: str = Field(description="the TOML file of settings that all trials share")
+    name: str | None = Field(None, description="of the study in its storage; left out: the name of this file")
+    trials: int = Field(20, ge=1, description="trainings in all, failed and stopped ones among them")
+    sampler: Literal["tpe", "gp", "random"] = Field(
+        "tpe", description="tpe: Parzen estimators (Bergstra et al. 2011); gp: a Gaussian process (Snoek et al. 2012)")
+    startup: int = Field(8, ge=1, description="trials at random before the sampler learns from them, and before any is "
+                                              "stopped early")
+    pruner: Literal["median", "hyperband", "none"] = Field(
+        "median", description="median: a trial below the median of the others at the same evaluation is stopped "
+                              "(Golovin et al. 2017); hyperband: Li et al. 2018")
+    seed: int = Field(1, ge=0, description="of the sampler; that of the trainings is in their settings")
+    storage: str | None = Field(
+        None, description="any URL that Optuna takes; left out: study.db (SQLite) beside the runs")
+    keep: Literal["best", "all"] = Field("best", description="of which trials the run directories are kept")
+    space: dict[str, Range] = Field(min_length=1, description="by the names of settings, such as 'optimiser.rate'")
+
+
+class Tuned(NamedTuple):
+    """What a study has found so far."""
+
+    directory: Path
+    finished: int
+    best: int | None
+    """The number of the best trial; None while none is complete."""
+    value: float | None
+    parameters: dict[str, Any]
+    importance: dict[str, float]
+    """Of each setting for the score, all together 1 (PED-ANOVA, Watanabe et al. 2023); of few trials none."""
+    interrupted: bool = False
+
+
+def tune(
+    study: str | Path, out: str | Path | None = None, *, overrides: Sequence[str] = (), trials: int | None = None,
+    say: Say = print,
+) -> Tuned:
+    """Run a study, or go on with it, until it has its ``trials``; OUT/best.toml are the settings of the best.
+
+    Without ``out`` that is runs/NAME for NAME.toml. ``overrides`` are of the shared settings. ConfigError names a
+    setting of the space that is none, and the nearest.
+    """
+    path = Path(study)
+    settings = settings_file.read(StudyConfig, path)
+    directory = Path(out or Path("runs") / path.stem)
+    base = settings_file.given(settings_file.read(RunConfig, settings.config, overrides))
+    for name, space in settings.space.items():
+        settings_file.parse(RunConfig, changed(base, {name: space.first}), f"{path}: space")
+    with _quietly() as optuna:
+        directory.mkdir(parents=True, exist_ok=True)
+        made = _study(optuna, settings, path.stem, directory)
+        interrupted = False
+        while not interrupted and len(_finished(optuna, made)) < (trials or settings.trials):
+            trial = _begun(optuna, made, directory) or made.ask()
+            interrupted = _try(optuna, made, trial, settings, base, directory, say)
+            if not interrupted:
+                _keep(made, settings, base, directory)
+        return _found(optuna, made, directory, interrupted)
+
+
+def changed(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with some that are named by their path, such as ``encoder.hidden``, others."""
+    found: dict[str, Any] = json.loads(json.dumps(base))
+    for name, value in values.items():
+        *tables, key = name.split(".")
+        table = found
+        for part in tables:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"space: {name!r}: {part!r} is a value, not a table")
+        table[key] = value
+    return found
+
+
+@contextmanager
+def _quietly() -> Iterator[Any]:
+    """Optuna, without its remarks on what is new in it, and without its log."""
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError("seq2x tune needs Optuna: pip install 'seq2x[tune]'") from None
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield optuna
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _study(engine: Any, settings: StudyConfig, name: str, directory: Path) -> optuna.Study:
+    pruners = {"median": lambda: engine.pruners.MedianPruner(n_startup_trials=settings.startup),
+               "hyperband": engine.pruners.HyperbandPruner, "none": engine.pruners.NopPruner}
+    storage = settings.storage or f"sqlite:///{(directory / 'study.db').as_posix()}"
+    try:
+        made: optuna.Study = engine.create_study(
+            study_name=settings.name or name, storage=storage, direction="maximize", load_if_exists=True,
+            pruner=pruners[settings.pruner]())
+    except Exception as error:  # of any of the data bases that a URL may name
+        raise ConfigError(f"storage: {storage!r} cannot be used: {error}") from None
+    samplers = {"tpe": "TPESampler", "gp": "GPSampler", "random": "RandomSampler"}
+    # another seed for those that go on: else they would propose again what they began with
+    arguments = {"seed": settings.seed + len(made.get_trials(deepcopy=False))}
+    if settings.sampler != "random":
+        arguments["n_startup_trials"] = settings.startup
+    made.sampler = getattr(engine.samplers, samplers[settings.sampler])(**arguments)
+    return made
+
+
+def _finished(optuna: Any, study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    states = optuna.trial.TrialState
+    return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED, states.FAIL))
+
+
+def _begun(engine: Any, study: optuna.Study, directory: Path) -> optuna.Trial | None:
+    """A trial that was left in the middle here, by a process that is no more."""
+    for frozen in study.get_trials(deepcopy=False, states=(engine.trial.TrialState.RUNNING,)):
+        place = directory / f"trial-{frozen.number}"
+        if (place / checkpoint.CONFIG).is_file():
+            try:
+                with checkpoint.locked(place):
+                    found: optuna.Trial = engine.Trial(study, frozen._trial_id)
+                    return found
+            except RunError:
+                continue  # another process is at it
+    return None
+
+
+def _try(
+    optuna: Any, study: optuna.Study, trial: optuna.Trial, settings: StudyConfig, base: Mapping[str, Any],
+    directory: Path, say: Say,
+) -> bool:
+    """Train one trial and tell the study; return whether it was interrupted, to be gone on with."""
+    values = {name: space.suggest(trial, name) for name, space in settings.space.items()}
+    shown = ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
+                      for name, value in values.items())
+    state = optuna.trial.TrialState
+    place = directory / f"trial-{trial.number}"
+    try:
+        config = settings_file.parse(RunConfig, changed(base, values), f"trial {trial.number}")
+        watch = _Watch(optuna, study, trial)
+        trained = train(config, place, resume=place.exists(), display=watch, say=_nothing)
+        if trained.progress.done == "interrupted":
+            return True
+        assert trained.progress.best is not None
+        study.tell(trial, trained.progress.best)
+        say(f"trial {trial.number}: {trained.progress.best:.2f} with {shown}")
+    except optuna.TrialPruned:
+        study.tell(trial, state=state.PRUNED)
+        say(f"trial {trial.number}: stopped early at {watch.last:.2f} with {shown}")
+    except Seq2xError as error:
+        study.tell(trial, state=state.FAIL)
+        say(f"trial {trial.number}: failed with {shown}: {error}")
+    return False
+
+
+def _nothing(line: str) -> None:
+    """The log of a trial; its run directory keeps what counts."""
+
+
+class _Watch:
+    """Tells the study each dev score, and ends a training that the pruner has no hope for."""
+
+    def __init__(self, optuna: Any, study: optuna.Study, trial: optuna.Trial) -> None:
+        self.optuna, self.trial, self.last = optuna, trial, 0.0
+        frozen = next(one for one in study.get_trials(deepcopy=False) if one.number == trial.number)
+        self.known = set(frozen.intermediate_values)
+
+    def started(self, steps: int, limits: FitConfig) -> None:
+        pass
+
+    def updated(self, update: Update) -> None:
+        pass
+
+    def evaluating(self, progress: Progress) -> None:
+        pass
+
+    def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:  # noqa: ARG002 - a display's
+        """Report the score of each evaluation once."""
+        self.last = score.value
+        if progress.evaluations in self.known:
+            return
+        self.known.add(progress.evaluations)
+        self.trial.report(score.value, progress.evaluations)
+        if not progress.done and self.trial.should_prune():
+            raise self.optuna.TrialPruned
+
+    def say(self, line: str) -> None:
+        pass
+
+
+def _keep(study: optuna.Study, settings: StudyConfig, base: Mapping[str, Any], directory: Path) -> None:
+    """Write the best settings, and delete the directories of finished trials that are not wanted."""
+    best = _best(study)
+    if best is not None:
+        values = {name: json.loads(str(value)) if settings.space[name].choices is not None else value
+                  for name, value in best.params.items() if name in settings.space}
+        config = settings_file.parse(RunConfig, changed(base, values), BEST)
+        checkpoint.write(directory / BEST, settings_file.dump(config))
+    for trial in study.get_trials(deepcopy=False):
+        place = directory / f"trial-{trial.number}"
+        lost = best is None or trial.number != best.number
+        if settings.keep == "best" and trial.state.is_finished() and lost and (place / checkpoint.CONFIG).is_file():
+            checkpoint.clear(place)
+            (place / checkpoint.LOCK).unlink(missing_ok=True)
+            place.rmdir()
+
+
+def _best(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
+    try:
+        return study.best_trial
+    except ValueError:  # none is complete
+        return None
+
+
+def _found(optuna: Any, study: optuna.Study, directory: Path, interrupted: bool) -> Tuned:
+    best, importance = _best(study), {}
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if len(complete) >= 4 and len({trial.value for trial in complete}) > 1:
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    number, value, values = (None, None, {}) if best is None else (best.number, best.value, dict(best.params))
+    return Tuned(directory, len(_finished(optuna, study)), number, value, values, importance, interrupted)
