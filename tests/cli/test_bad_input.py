@@ -28,6 +28,9 @@ def test_a_missing_file(data: Path, world: Path, fails: Fails) -> None:
         ["translate", world / "runs/translate", "-i", "dev.dee"])
     assert "no such directory; did you mean 'tag'?" in fails(["tag", world / "runs/tags"])
     assert "is no run directory (it has no config.toml)" in fails(["classify", data])
+    text = data / "text.txt"
+    text.write_text("It is not read.\n")
+    assert "text.txt: is a file; expected a run directory" in fails(["tag", world / "runs/tag", text])
     shutil.copy(world / "tag.toml", "tag.toml")
     assert "gone.conll: no such file" in fails(["train", "tag.toml", "--set", "tasks.tag.train='gone.conll'"])
 

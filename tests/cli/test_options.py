@@ -58,7 +58,7 @@ def test_version(call: Callable[..., tuple[int, str, str]]) -> None:
     (["train"], "the following arguments are required: CONFIG"),
     (["train", "x.toml", "--resume", "--overwrite"], "not allowed with argument"),
     (["train", "x.toml", "--max-minutes", "0"], "expected a number of more than 0"),
-    (["tag", "run", "one more"], "unexpected argument 'one more'"),
+    (["train", "x.toml", "one more"], "unexpected argument 'one more'"),
     (["trian"], "invalid choice: 'trian'"),
     ([], "the following arguments are required: COMMAND"),
     (["init", "tag", "a", "b"], "FILE: found 2 files, expected one file (dev data: --dev FILE)"),
