@@ -33,7 +33,7 @@ from seq2x.build import build_model
 from seq2x.errors import RunError, nearest
 from seq2x.model import Model
 from seq2x.settings import RunConfig
-from seq2x.text import Processor, Vocabulary
+from seq2x.text import Processor, Vocabulary, same_entries
 from seq2x.text.pretrained import FOLDER
 
 CONFIG, WEIGHTS, METRICS, CARD = "config.toml", "weights.safetensors", "metrics.jsonl", "README.md"
@@ -95,6 +95,10 @@ class Loaded(NamedTuple):
     source: Processor
     target: Processor | None
     labels: dict[str, Vocabulary]
+
+    def reads_as(self, other: Loaded) -> bool:
+        """Whether both turn the same source text into the same tokens."""
+        return self.config.text == other.config.text and same_entries(self.source, other.source)
 
 
 def load(directory: str | Path, device: str = "cpu") -> Loaded:

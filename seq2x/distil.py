@@ -19,7 +19,7 @@ from seq2x.errors import ConfigError, nearest
 from seq2x.model import Teacher, Teaching
 from seq2x.overview import Overview
 from seq2x.settings import DistilConfig, RunConfig, TagTask
-from seq2x.text import Processor
+from seq2x.text import same_entries
 
 NO_LIMIT = Limit(max_tokens=10**9)
 """Of what a teacher reads: the student's data are the student's to cut."""
@@ -47,7 +47,7 @@ def learn(
             assert task is not None
             _check_outputs(loaded, name, each, task, number)
             view = None
-            if not _same(loaded.source, each.source) or loaded.config.text != each.config.text:
+            if not loaded.reads_as(each):
                 view = len(views[name])
                 views[name].append(_view(loaded, name, each, data, datasets[name]))
             made.append(Teacher(each.model.requires_grad_(False), task, view))
@@ -86,19 +86,12 @@ def _check_outputs(loaded: Loaded, name: str, teacher: Loaded, task: str, number
         raise ConfigError(f"distil.from: one of run {number} and {name!r} here gives several labels a text; expected "
                           "both or none")
     one, other = (each.target if here.kind == "translate" else each.source for each in (loaded, teacher))
-    if here.kind in ("translate", "language_model") and not _same(one, other):
+    if here.kind in ("translate", "language_model") and not same_entries(one, other):
         raise ConfigError(f"distil.from: the tokens that run {number} predicts are not those of {name!r} here; "
                           "expected the same vocabulary: the same training data and settings of text, or a student "
                           "that [start] takes it from")
     if here.kind == "language_model" and here.head.vocabulary != getattr(there.head, "vocabulary", None):
         raise ConfigError(f"distil.from: run {number} predicts another part of the vocabulary than {name!r} here")
-
-
-def _same(one: Processor | None, other: Processor | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return (type(one) is type(other) and one.entries == other.entries
-            and one.character_entries == other.character_entries)
 
 
 def _view(loaded: Loaded, name: str, teacher: Loaded, data: Corpus, own: Dataset) -> Dataset:

@@ -93,13 +93,6 @@ def listed(directory: str | Path | Sequence[str | Path]) -> str:
     return str(directory) if isinstance(directory, str | Path) else ", ".join(map(str, directory))
 
 
-def same_source(one: Loaded, other: Loaded) -> bool:
-    """Whether two runs turn the same text into the same tokens."""
-    return (one.config.text == other.config.text and type(one.source) is type(other.source)
-            and one.source.entries == other.source.entries
-            and one.source.character_entries == other.source.character_entries)
-
-
 def check_labels(runs: Sequence[Loaded], names: Sequence[str]) -> None:
     """RunError where the tasks ``names`` of several runs have not the same labels, in the same order."""
     first = runs[0].labels[names[0]].entries

@@ -23,7 +23,6 @@ from seq2x.predictors.base import (
     check_labels,
     inference,
     run,
-    same_source,
 )
 from seq2x.predictors.constraints import Allowed, Constraints, Given, Permits
 from seq2x.predictors.tagged import Reading, Sentence, Splitter, Tagged
@@ -68,7 +67,7 @@ class Tagger(Predictor):
         self._readers = [self.loaded]
         self._reader_of: list[int] = []
         for each in self.runs:
-            known = [number for number, reader in enumerate(self._readers) if same_source(reader, each)]
+            known = [number for number, reader in enumerate(self._readers) if reader.reads_as(each)]
             self._reader_of.append(known[0] if known else len(self._readers))
             self._readers += [] if known else [each]
         self._tags = self.loaded.labels[self.name].entries

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from seq2x.text.characters import Characters, CharactersConfig
 from seq2x.text.pretrained import Pretrained, PretrainedTextConfig
-from seq2x.text.processor import Encoding, Processor
+from seq2x.text.processor import Encoding, Processor, same_entries
 from seq2x.text.subwords import Subwords, SubwordsConfig
 from seq2x.text.tags import Legal, Scheme, Span
 from seq2x.text.vocabulary import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
@@ -24,5 +24,6 @@ TextConfig = Annotated[
 __all__ = [
     "BOS", "EOS", "PAD", "SPECIALS", "UNK",
     "Characters", "CharactersConfig", "Encoding", "Legal", "Pretrained", "PretrainedTextConfig", "Processor", "Scheme",
-    "Span", "Subwords", "SubwordsConfig", "TextConfig", "Vocabulary", "Word", "Words", "WordsConfig", "split",
+    "Span", "Subwords", "SubwordsConfig", "TextConfig", "Vocabulary", "Word", "Words", "WordsConfig", "same_entries",
+    "split",
 ]

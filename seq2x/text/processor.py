@@ -56,3 +56,11 @@ class Processor(Protocol):
 
     def save(self, directory: Path, name: str) -> None:
         """Write ``name``.model, ``name``.vocabulary.txt, ``name``.characters.txt, whichever it needs."""
+
+
+def same_entries(one: Processor | None, other: Processor | None) -> bool:
+    """Whether the ids of two processors stand for the same tokens and characters; None is the same as None."""
+    if one is None or other is None:
+        return one is other
+    return (type(one) is type(other) and one.entries == other.entries
+            and one.character_entries == other.character_entries)
