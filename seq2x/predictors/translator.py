@@ -34,7 +34,7 @@ from seq2x.predictors.windows import Part, cut_text
 from seq2x.predictors.wording import Request, Terms, Wordings, beginning
 from seq2x.search import Hypothesis, Ranking
 from seq2x.settings import TranslateTask
-from seq2x.text import BOS, Encoding
+from seq2x.text import BOS, Encoding, same_entries
 
 OnLong = Literal["split", "error"]
 
@@ -300,7 +300,7 @@ def _how(search: SearchConfig, n_best: int, sampling: SamplingConfig | None, mbr
 def _same_text(first: Loaded, other: Loaded, number: int) -> None:
     """RunError where two runs do not read and write the same tokens."""
     for side, one, two in (("source", first.source, other.source), ("target", first.target, other.target)):
-        if one is None or two is None or type(one) is not type(two) or one.entries != two.entries:
+        if not same_entries(one, two):
             sizes = " and ".join("none" if each is None else f"{each.size:,}" for each in (one, two))
             raise RunError(f"models that translate together need the same vocabularies; the {side} vocabulary of the "
                            f"first has not the entries of that of number {number}: their sizes are {sizes}")
