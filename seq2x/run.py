@@ -51,6 +51,14 @@ class Trained(NamedTuple):
     """``progress.best`` is the best dev score, ``progress.done`` why training ended."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a training; all is saved, and it can go on."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__(f"Ctrl-C; all is saved in {trained.directory}, and goes on with resume")
+        self.trained = trained
+
+
 class _Silent:
     """The display where none is wanted."""
 
@@ -84,6 +92,9 @@ def train(
     Without ``out`` that is runs/NAME for NAME.toml; settings that come from no file need one (RunError).
     ``overrides`` are ``key=value`` as ``--set`` takes them. ``resume`` goes on where a run stopped (or starts it where
     nothing was saved yet); ``overwrite`` starts afresh over an older run. Every line of the log goes to ``say``.
+
+    Ctrl-C lets the update end and saves all, then raises :class:`Interrupted`, so that no script goes on to test a
+    model that is half trained; a second Ctrl-C stops at once.
     """
     if out is None:
         if isinstance(config, RunConfig):
@@ -101,7 +112,10 @@ def train(
     with joined(choose_device(config.device)) as ranks:
         if not ranks.first:
             display, say = None, _nothing
-        return _train(config, directory, ranks, resume, overwrite, display or _Silent(say), say)
+        trained = _train(config, directory, ranks, resume, overwrite, display or _Silent(say), say)
+    if trained.progress.done == "interrupted":
+        raise Interrupted(trained)
+    return trained
 
 
 def _train(

@@ -19,7 +19,7 @@ from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.config import Config
 from seq2x.errors import ConfigError, RunError, Seq2xError
-from seq2x.run import train
+from seq2x.run import Interrupted, train
 from seq2x.settings import RunConfig
 from seq2x.training.progress import FitConfig, Progress, Score, Update
 
@@ -212,11 +212,11 @@ def _try(
         config = settings_file.parse(RunConfig, changed(base, values), f"trial {trial.number}")
         watch = _Watch(optuna, study, trial)
         trained = train(config, place, resume=place.exists(), display=watch, say=_nothing)
-        if trained.progress.done == "interrupted":
-            return True
         assert trained.progress.best is not None
         study.tell(trial, trained.progress.best)
         say(f"trial {trial.number}: {trained.progress.best:.2f} with {shown}")
+    except Interrupted:
+        return True
     except optuna.TrialPruned:
         study.tell(trial, state=state.PRUNED)
         say(f"trial {trial.number}: stopped early at {watch.last:.2f} with {shown}")

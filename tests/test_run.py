@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tiny_data import NAMES, pretrained, quiet, settings, write_files
 from seq2x import checkpoint, config
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.predictors import Tagger, Translator
-from seq2x.run import train
+from seq2x.run import Interrupted, train
 from seq2x.settings import RunConfig
 from seq2x.start import extract
 
@@ -61,6 +63,19 @@ def test_stopped_and_resumed_is_never_stopped(files: Path, kinds: tuple[str, ...
     assert [record["step"] for record in mine] == [record["step"] for record in other if record["step"] != 10]
     whole, parts = (load_file(files / name / "resume/state.safetensors") for name in ("whole", "parts"))
     assert all((whole[key] == parts[key]).all() for key in whole if key.startswith("model."))
+
+
+def test_ctrl_c_ends_a_script_when_all_is_saved(files: Path) -> None:
+    def press(line: str) -> None:
+        if line.startswith("ends"):  # the last line before the first update
+            threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+
+    with pytest.raises(Interrupted, match=r"Ctrl-C; all is saved in .*run") as found:
+        train(settings(files, "tag", max_epochs=10_000), files / "run", say=press)
+    step = found.value.trained.progress.step
+    assert step > 0
+    again = train(settings(files, "tag", max_epochs=10_000, max_steps=step + 1), files / "run", resume=True, say=quiet)
+    assert again.progress.step == step + 1
 
 
 @pytest.mark.parametrize("mode", ["tuned", "frozen", "two-channel"])

@@ -110,8 +110,6 @@ def trained(settings: dict[str, Any], directory: Path, seed: int) -> float:
         config = parse(RunConfig, settings, str(directory), [f"seed={seed}", *arguments.set])
         began, fresh = time.process_time(), not (directory / checkpoint.STATE).exists()
         run = train(config, directory, resume=not fresh, display=ConsoleDisplay())
-        if run.progress.done == "interrupted":
-            raise SystemExit(130)
         checkpoint.write(done, json.dumps((time.process_time() - began if fresh else run.progress.seconds) / 60))
     return float(json.loads(done.read_text()))
 

@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> int:
     from seq2x import config as settings_file
     from seq2x.reports.console import ConsoleDisplay
     from seq2x.reports.tensorboard import TensorBoard, installed
-    from seq2x.run import train
+    from seq2x.run import Interrupted, train
     from seq2x.settings import RunConfig
 
     out = Path(arguments.out or Path("runs") / Path(arguments.config).stem)
@@ -70,8 +70,11 @@ def run(arguments: Namespace) -> int:
         display: Display = stack.enter_context(console)
         if installed():
             display = stack.enter_context(TensorBoard(console, out / "tensorboard", unit=_unit(config)))
-        trained = train(config, out, resume=arguments.resume, overwrite=arguments.overwrite, display=display,
-                        say=console.say)
+        try:
+            trained = train(config, out, resume=arguments.resume, overwrite=arguments.overwrite, display=display,
+                            say=console.say)
+        except Interrupted as found:
+            trained = found.trained
     interrupted = trained.progress.done == "interrupted"
     if os.environ.get("RANK", "0") == "0":  # of several processes, the first speaks
         _say_end(arguments, config, trained, interrupted)
