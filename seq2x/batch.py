@@ -114,12 +114,17 @@ def pad(sequences: Sequence[Sequence[int]], multiple: int = 1) -> Tensor:
     return padded.masked_scatter_(mask_of(torch.tensor(lengths, dtype=torch.long), size), items)
 
 
+Carried = tuple[Tensor, ...]
+"""What an encoder that reads in one direction knows of all that it has read: of each layer [B, H]."""
+
+
 @dataclass(frozen=True)
 class Tokens(Rows):
     """Token ids [B, T] long and their mask [B, T] bool (True = real).
 
     Where the text gives them: the characters of each token [B, T, C] long, and the number of its shape [B, T] long.
     Where the data give it, of a target: the source tokens that each token translates, ``alignment`` [B, S, T] bool.
+    Where each row goes on from a row read earlier: ``before``, what was ``Encoded.after`` then; () at the beginning.
     """
 
     ids: Tensor
@@ -127,6 +132,7 @@ class Tokens(Rows):
     characters: Tensor | None = None
     shapes: Tensor | None = None
     alignment: Tensor | None = None
+    before: Carried | None = None
 
     @staticmethod
     def of(
@@ -171,6 +177,8 @@ class Encoded(Rows):
     """[B, D]: the whole sentence in one vector (last states of both directions, or a mean)."""
     directions: tuple[Tensor, Tensor] | None = None
     """(forward, backward) states [B, T, H] of the first recurrent layer, where there is one."""
+    after: Carried | None = None
+    """The ``before`` of tokens that follow these; None where these had none. It counts padding as read."""
 
     @property
     def states(self) -> Tensor:
@@ -224,6 +232,8 @@ class Loss(NamedTuple):
     """Named detached sums, for the log."""
     beside: tuple[Beside, ...] = ()
     """What is minimised with it."""
+    after: Carried | None = None
+    """What the encoder hands on to the next batch, without its gradient; see :class:`Encoded`."""
 
 
 class Beside(NamedTuple):

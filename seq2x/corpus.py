@@ -21,8 +21,9 @@ from seq2x.data.datasets import CodedDataset, Dataset, in_memory
 from seq2x.data.examples import Example, Examples, Pair, Text
 from seq2x.data.files import expand, lines
 from seq2x.data.readers import stream_pairs, stream_plain, stream_tagged, stream_texts
+from seq2x.data.streams import Lanes, StreamDataset
 from seq2x.errors import ConfigError, DataError, nearest
-from seq2x.settings import ClassifyTask, Files, RunConfig, TagTask, TaskConfig, TranslateTask
+from seq2x.settings import ClassifyTask, Files, LanguageModelTask, RunConfig, TagTask, TaskConfig, TranslateTask
 from seq2x.text import Processor, SubwordsConfig, TextConfig, Vocabulary, tags
 from seq2x.text.partial import choices, convert_partial
 
@@ -157,8 +158,13 @@ class Corpus:
         coder = _coder(name, loaded)
         examples = _converted(loaded.config.tasks[name], self.train[name])
         if loaded.config.corpus.memory == "cache":
-            return self._cached(name, loaded, coder, examples, say)
-        return in_memory(coder, list(examples))
+            made = self._cached(name, loaded, coder, examples, say)
+        else:
+            made = in_memory(coder, list(examples))
+        task, tokens = loaded.config.tasks[name], loaded.config.training.batch_tokens
+        if isinstance(task, LanguageModelTask) and task.bptt:
+            return StreamDataset(coder, made, Lanes(name, made.tokens, tokens // task.bptt, task.bptt))
+        return made
 
     def _read(self, name: str, config: RunConfig, say: Say) -> list[Any]:
         """Read train, and hold out what there is no dev file for."""

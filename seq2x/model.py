@@ -89,7 +89,8 @@ class Model(nn.Module):
         teaching = self._teachings.get(task)
         lesson = None if teaching is None else teaching.lesson(batch)
         loss = self.head(task).loss(self._read(task, batch, shared, private), batch.target, lesson)
-        return loss._replace(beside=(*loss.beside, *self._beside(task, batch, shared, private)))
+        after = None if shared.after is None else tuple(part.detach() for part in shared.after)
+        return loss._replace(beside=(*loss.beside, *self._beside(task, batch, shared, private)), after=after)
 
     def learn_from(self, task: str, teaching: Teaching) -> None:
         """Let ``task`` learn from teachers, which are no part of this model: nothing of them is trained or stored."""

@@ -19,9 +19,10 @@ from seq2x.build import build_model
 from seq2x.card import model_card
 from seq2x.checkpoint import CACHE, CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
 from seq2x.corpus import Corpus, class_weights, learn_labels, learn_text
-from seq2x.data.batching import Batches, Position
+from seq2x.data.batching import Batches, Epochs, Position
 from seq2x.data.datasets import Dataset
 from seq2x.data.loading import load
+from seq2x.data.streams import StreamDataset
 from seq2x.data.vectors import read_vectors
 from seq2x.errors import ConfigError, RunError
 from seq2x.evaluation import AnyPredictor, calibrate, check, predict, score
@@ -231,14 +232,7 @@ class _Training:
         self.config = loaded.config
         self.datasets = {name: data.dataset(name, loaded, rows.under("cache")) for name in self.config.tasks}
         say_data(rows, self.config, data, self.datasets, loaded.source, loaded.target)
-        self.batches = Batches(
-            {name: dataset.lengths for name, dataset in self.datasets.items()},
-            self.config.training.batch_tokens,
-            self.config.seed,
-            {name: task.weight for name, task in self.config.tasks.items()},
-            self.config.mixing,
-            self.config.corpus.buffer if self.config.corpus.memory == "cache" else None,
-        )
+        self.batches = self._order()
         self.predictors = {name: predictor(loaded, name) for name in self.config.tasks}
         for name, made in self.predictors.items():
             check(made, data.dev[name])  # now, not after the first epoch
@@ -248,6 +242,23 @@ class _Training:
                 head.weigh(class_weights(self.config, name, loaded.labels[name], counts, len(self.datasets[name])))
         self.views = distil.learn(loaded, data, self.datasets, rows, ranks.device)
         self.scores: dict[str, Any] = {}
+
+    def _order(self) -> Epochs:
+        """Say in which order the examples come, where they are no examples but one stream; return it."""
+        config = self.config
+        for name, dataset in self.datasets.items():
+            if isinstance(dataset, StreamDataset):
+                if self.ranks.world > 1:
+                    raise ConfigError(f"tasks.{name}.bptt carries states from batch to batch, which one process can "
+                                      f"alone; found {self.ranks.world}")
+                lanes = dataset.lanes
+                self.rows.row("stream", f"{lanes.lanes:,} lanes of {lanes.length:,} tokens side by side, at most "
+                                        f"{lanes.steps:,} of each a batch")
+                return lanes
+        return Batches(
+            {name: dataset.lengths for name, dataset in self.datasets.items()}, config.training.batch_tokens,
+            config.seed, {name: task.weight for name, task in config.tasks.items()}, config.mixing,
+            config.corpus.buffer if config.corpus.memory == "cache" else None)
 
     def run(self, display: Display, state: State | None) -> Trained:
         """Train to the end, or to Ctrl-C."""

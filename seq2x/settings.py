@@ -164,6 +164,9 @@ class LanguageModelTask(AnyTask):
     hold_out: int | float = HOLD_OUT
     data: PlainFormat = PlainFormat()
     limit: Limit = Limit()
+    bptt: int = Field(
+        0, ge=0, description="the texts are one, in their order, read at batch_tokens // bptt places at once, so many "
+        "tokens at a time; states are carried from batch to batch (Williams & Peng 1990); 0 = each text by itself")
     head: LanguageModelHeadConfig = LanguageModelHeadConfig()
 
 
@@ -250,11 +253,36 @@ class RunConfig(Config):
                 raise ValueError(f"the task name {name!r} is one that torch keeps for itself; choose another")
             if sum(other.lower() == name.lower() for other in self.tasks) > 1:  # labels.NAME.txt, on any file system
                 raise ValueError(f"the task name {name!r} stands twice, but for upper and lower case; choose another")
-            if task.limit.max_tokens > self.training.batch_tokens:
+            if task.limit.max_tokens > self.training.batch_tokens and not getattr(task, "bptt", 0):
                 raise ValueError(
                     f"training.batch_tokens = {self.training.batch_tokens} is smaller than "
                     f"tasks.{name}.limit.max_tokens = {task.limit.max_tokens}: the longest example must fit"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _states_can_be_carried(self) -> RunConfig:
+        body, drops, tokens = self.encoder, getattr(self.text, "dropout", 0.0), self.training.batch_tokens
+        for name, task in self.tasks.items():
+            if not isinstance(task, LanguageModelTask) or not task.bptt:
+                continue
+            for wrong, found, expected in (
+                (len(self.tasks) > 1, f"{len(self.tasks)} tasks", "this one alone"),
+                (body.kind != "recurrent", f"encoder.kind = {body.kind!r}", "'recurrent'"),
+                (getattr(body, "bidirectional", False), "encoder.bidirectional = true", "false"),
+                (getattr(body, "reversed", False), "encoder.reversed = true", "false"),
+                (getattr(body, "front", None), "encoder.front", "none, as it sees what follows"),
+                (task.head.objective != "neighbours", f"head.objective = {task.head.objective!r}", "'neighbours'"),
+                (task.head.attention, "head.attention", "none, as its window would end where a batch begins"),
+                (task.dev is None, "no dev", "a file, as texts held out at random do not follow on each other"),
+                (task.weight != 1, f"weight = {task.weight:g}", "1"),
+                (drops, f"text.dropout = {drops:g}", "0, as each epoch would have other tokens"),
+                (self.distil, "distil", "none"),
+                (task.bptt > tokens, f"training.batch_tokens = {tokens}", f"{task.bptt} or more"),
+            ):
+                if wrong:
+                    raise ValueError(f"tasks.{name}.bptt = {task.bptt} carries states from batch to batch: found "
+                                     f"{found}, expected {expected}")
         return self
 
     @model_validator(mode="after")

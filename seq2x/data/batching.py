@@ -6,6 +6,7 @@ Knows no text and no tensor: an example is its index and its length here.
 from __future__ import annotations
 
 import zlib
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -51,7 +52,42 @@ class MixingConfig(Config):
         "(Arivazhagan et al. 2019: 5)")
 
 
-class Batches:
+class Epochs:
+    """Batches, epoch after epoch, in an order that can be gone on with from any place."""
+
+    def epoch(self, number: int) -> list[tuple[str, list[int]]]:
+        """Return (task, indices of examples) of each batch of an epoch, in order."""
+        return list(self._walk(number))
+
+    def count(self, number: int) -> int:
+        """Return how many batches an epoch has, in constant memory."""
+        return sum(1 for _ in self._walk(number))
+
+    def from_(self, position: Position = Position()) -> Iterator[tuple[Position, str, list[int]]]:  # noqa: B008 - frozen
+        """Yield (position, task, indices) without end, from ``position`` on; what lies before is counted, not read.
+
+        The position that comes with a batch is that of the next one: what to resume at once this one is done.
+        """
+        epoch, start = position
+        while True:
+            batches = enumerate(self._walk(epoch))
+            passed = sum(1 for _ in islice(batches, start))
+            if passed < start:
+                raise DataError(f"cannot go on at batch {start:,} of epoch {epoch}: the epoch has {passed:,} "
+                                "batches; the data or the batch size are not those the position was taken with")
+            ready = next(batches, None)
+            while ready is not None:
+                number, batch = ready
+                ready = next(batches, None)
+                yield Position(epoch + 1) if ready is None else Position(epoch, number + 1), *batch
+            epoch, start = epoch + 1, 0
+
+    @abstractmethod
+    def _walk(self, epoch: int) -> Iterator[tuple[str, list[int]]]:
+        """The batches of an epoch."""
+
+
+class Batches(Epochs):
     """The batches of one or more tasks, epoch after epoch; the same for the same lengths, budget, seed and buffer.
 
     An epoch holds each example of a task once, or ``weights[task]`` times on average: with 0.5 the halves of the
@@ -88,33 +124,6 @@ class Batches:
         self._weights = {task: share * (weights or {}).get(task, 1.0) for task, share in shares.items()}
         self._in_turns = mixing.sampling == "alternate"
         self._passes: dict[str, tuple[int, Indices, Indices]] = {}
-
-    def epoch(self, number: int) -> list[tuple[str, list[int]]]:
-        """Return (task, indices of examples) of each batch of an epoch, in order."""
-        return list(self._walk(number))
-
-    def count(self, number: int) -> int:
-        """Return how many batches an epoch has, in constant memory."""
-        return sum(1 for _ in self._walk(number))
-
-    def from_(self, position: Position = Position()) -> Iterator[tuple[Position, str, list[int]]]:  # noqa: B008 - frozen
-        """Yield (position, task, indices) without end, from ``position`` on; what lies before is counted, not read.
-
-        The position that comes with a batch is that of the next one: what to resume at once this one is done.
-        """
-        epoch, start = position
-        while True:
-            batches = enumerate(self._walk(epoch))
-            passed = sum(1 for _ in islice(batches, start))
-            if passed < start:
-                raise DataError(f"cannot go on at batch {start:,} of epoch {epoch}: the epoch has {passed:,} "
-                                "batches; the data or the batch size are not those the position was taken with")
-            ready = next(batches, None)
-            while ready is not None:
-                number, batch = ready
-                ready = next(batches, None)
-                yield Position(epoch + 1) if ready is None else Position(epoch, number + 1), *batch
-            epoch, start = epoch + 1, 0
 
     def _generator(self, *key: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, *key))

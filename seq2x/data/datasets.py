@@ -17,7 +17,7 @@ from torch import Tensor
 from seq2x.batch import Batch, Tokens
 from seq2x.data.alignments import matrix
 from seq2x.data.coding import Coder, Drawing, Store, TaggedCoder, TextCoder, code
-from seq2x.data.encodings import Encodings, Integers
+from seq2x.data.encodings import Encodings, Integers, Padded
 from seq2x.data.examples import E, Where
 
 SPREAD = 100_000
@@ -70,33 +70,38 @@ class CodedDataset:
     """
 
     def __init__(self, coder: Coder[Any], store: Store, report: str = "") -> None:
-        self.report, self._store = report, store
+        self.report, self.store = report, store
         self._is_tagged, self._is_aligned = coder.kind == "tag", coder.kind == "translate" and coder.labelled
         self._choices = coder.choices if isinstance(coder, TaggedCoder) else None
         self._several = coder.several if isinstance(coder, TextCoder) else None
         self.drawing = Drawing(coder.sides, store.inputs)
 
     def __len__(self) -> int:
-        return len(self._store.lengths)
+        return len(self.store.lengths)
 
     @property
     def lengths(self) -> Sequence[int] | Integers:
         """What batching counts of each example."""
-        return self._store.lengths
+        return self.store.lengths
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all sources together."""
+        return len(self.store.sides[0].ids.flat)
 
     def side_lengths(self) -> list[list[int]]:
         """Return the tokens of each side, the BOS of a target among them."""
         rows = np.linspace(0, len(self) - 1, min(len(self), SPREAD)).astype(np.int64)
-        return [side.ids.lengths_of(rows).tolist() for side in self._store.sides]
+        return [side.ids.lengths_of(rows).tolist() for side in self.store.sides]
 
     def where(self, index: int) -> Where:
         """Return the file and the line of an example."""
-        return self._store.where[index]
+        return self.store.where[index]
 
     def label_counts(self, labels: int) -> list[int]:
         """Return how many texts have each of ``labels`` labels."""
-        assert self._store.labels is not None
-        counts: list[int] = np.bincount(self._store.labels.flat, minlength=labels).tolist()
+        assert self.store.labels is not None
+        counts: list[int] = np.bincount(self.store.labels.flat, minlength=labels).tolist()
         return counts
 
     def batch(
@@ -107,28 +112,28 @@ class CodedDataset:
         if drawn is None:
             drawn = self.drawing(indices, epoch)
         sides = [(kept, rows) if new is None else (new, np.arange(len(rows)))
-                 for kept, new in zip(self._store.sides, drawn, strict=True)]
+                 for kept, new in zip(self.store.sides, drawn, strict=True)]
         spans: Tensor | None = None
         target: Tensor | Tokens
         if self._is_tagged:
             encodings, at = sides[0]
             spans = torch.from_numpy(encodings.spans.padded(at)[0]).view(len(rows), -1, 2)
         source = _tokens(*sides[0])
-        if self._store.labels is None:
+        if self.store.labels is None:
             target = _tokens(*sides[1]) if len(sides) > 1 else source
         elif self._is_aligned:
-            target = self._aligned([self._store.labels.row(int(row)) for row in rows], sides, source)
+            target = self._aligned([self.store.labels.row(int(row)) for row in rows], sides, source)
         elif self._choices is not None:
             assert spans is not None
-            target = _some_of([self._store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
+            target = _some_of([self.store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
         elif self._several is not None:
-            labels, real = map(torch.from_numpy, self._store.labels.padded(rows))
+            labels, real = map(torch.from_numpy, self.store.labels.padded(rows))
             target = torch.zeros(len(rows), self._several + 1, dtype=torch.bool)
             target = target.scatter(1, labels.masked_fill(~real, self._several), True)[:, :-1]
         else:
-            labels = torch.from_numpy(self._store.labels.padded(rows)[0])
+            labels = torch.from_numpy(self.store.labels.padded(rows)[0])
             target = labels if self._is_tagged else labels[:, 0]
-        self._store.used(len(rows))
+        self.store.used(len(rows))
         return Batch(source, spans, target)
 
     @staticmethod
@@ -159,6 +164,11 @@ def _some_of(rows: Sequence[Integers], words: int, tags: int) -> Tensor:
 
 
 def _tokens(encodings: Encodings, rows: Integers) -> Tokens:
-    ids, mask, characters, shapes = encodings.tokens(rows)
-    return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), *(
-        None if values is None else torch.from_numpy(values) for values in (characters, shapes)))
+    return tokens_of(encodings.tokens(rows))
+
+
+def tokens_of(padded: Padded) -> Tokens:
+    """Return the same as tensors."""
+    ids, mask, *more = padded
+    characters, shapes = (None if values is None else torch.from_numpy(values) for values in more)
+    return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), characters, shapes)

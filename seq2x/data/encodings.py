@@ -88,8 +88,12 @@ class Ragged:
     def padded(self, rows: Integers, real: Booleans | Literal[True] = True) -> tuple[Integers, Booleans]:
         """Return the items of ``rows`` [...] as int64 [..., T], and their mask [..., T]."""
         places, mask = self.places(rows, real)
+        return self.at(places, mask), mask
+
+    def at(self, places: Integers, mask: Booleans) -> Integers:
+        """Return the items at ``places`` [...] of the flat array as int64; where ``mask`` [...] is False, padding."""
         items = self.flat[places] if places.size else places
-        return np.where(mask, items, PAD).astype(np.int64, copy=False), mask
+        return np.where(mask, items, PAD).astype(np.int64, copy=False)
 
 
 class Encodings:
@@ -122,12 +126,13 @@ class Encodings:
 
     def tokens(self, rows: Integers) -> Padded:
         """Return the tokens of examples ``rows`` [B]."""
-        ids, mask = self.ids.padded(rows)
-        shapes = None if self.shapes is None else self.shapes.padded(rows)[0]
-        if self.characters is None:
-            return Padded(ids, mask, None, shapes)
-        places, real = self.ids.places(rows)
-        return Padded(ids, mask, self.characters.padded(places, real)[0], shapes)
+        return self.at(*self.ids.places(rows))
+
+    def at(self, places: Integers, mask: Booleans) -> Padded:
+        """Return the tokens at ``places`` [B, T] in the row of all tokens; where ``mask`` [B, T] is False, padding."""
+        return Padded(self.ids.at(places, mask), mask,
+                      None if self.characters is None else self.characters.padded(places, mask)[0],
+                      None if self.shapes is None else self.shapes.at(places, mask))
 
 
 class Padded(NamedTuple):

@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 from seq2x.batch import Batch
-from seq2x.data.batching import Batches, Position
+from seq2x.data.batching import Epochs, Position
 from seq2x.data.coding import Drawing
 from seq2x.data.datasets import Dataset
 from seq2x.data.encodings import Encodings
@@ -50,7 +50,7 @@ class _Step(NamedTuple):
 
 
 def load(
-    datasets: Mapping[str, Dataset], batches: Batches, position: Position, workers: int = 0, share: Share = list
+    datasets: Mapping[str, Dataset], batches: Epochs, position: Position, workers: int = 0, share: Share = list
 ) -> Iterator[Item]:
     """Yield the batches from ``position`` on, without end. With ``workers`` they are made ahead of their use.
 
@@ -65,7 +65,7 @@ def load(
         yield from items
 
 
-def _steps(batches: Batches, position: Position, share: Share) -> Iterator[_Step]:
+def _steps(batches: Epochs, position: Position, share: Share) -> Iterator[_Step]:
     epoch = position.epoch
     for following, task, indices in batches.from_(position):
         yield _Step(following, task, indices, share(indices), epoch)

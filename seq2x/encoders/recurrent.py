@@ -48,7 +48,8 @@ class RecurrentEncoderConfig(RecurrenceConfig):
 class RecurrentEncoder(Encoder):
     """``layers`` = embeddings, then the states of each recurrent layer; ``summary`` = its last states.
 
-    Where there is a convolution, what it gives stands in the place of the embeddings.
+    Where there is a convolution, what it gives stands in the place of the embeddings. In one direction, from left to
+    right, it goes on from ``tokens.before``.
     """
 
     def __init__(self, config: RecurrentEncoderConfig, size: int, characters: int | None) -> None:
@@ -78,12 +79,13 @@ class RecurrentEncoder(Encoder):
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""
         embedded, mask = self._read(tokens)
-        outputs = self.stack(embedded, mask)
+        before = tokens.before if self.causal else None
+        outputs, after = self.stack.going_on(embedded, mask, before or ())
         layers = [self.dropout(torch.cat(directions, dim=-1)) * mask[..., None] for directions in outputs]
-        both = outputs[0] if self.direction_width else None
+        both = (outputs[0][0], outputs[0][1]) if self.direction_width else None
         top = outputs[-1]
         summary = top[0][:, 0] if self.stack.reversed else last_states(top, mask)
-        return Encoded((embedded, *layers), mask, summary, both)
+        return Encoded((embedded, *layers), mask, summary, both, None if before is None else after)
 
     def _read(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """What the recurrent layers read, [B, T / stride, D], and its mask."""

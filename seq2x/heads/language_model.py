@@ -89,8 +89,8 @@ class LanguageModelHead(Head):
     """Encoded tokens in, their neighbours out. Targets are the tokens that were encoded, end symbol included.
 
     Of T tokens the last T - 1 are predicted by what is before them and, with two directions, the first T - 1 by what
-    follows: each prediction is one unit. Of the objective "masked", the target's mask says which tokens are predicted
-    (see :meth:`prepare`), and each is one unit.
+    follows: each prediction is one unit. Targets may have one token more than were encoded, which is predicted too. Of
+    the objective "masked", the target's mask says which tokens are predicted (see :meth:`prepare`), and each is a unit.
     """
 
     unit: ClassVar[Literal["token"]] = "token"
@@ -178,7 +178,7 @@ class LanguageModelHead(Head):
     def predict(self, encoded: Encoded) -> list[Prediction]:
         """Return the likeliest neighbours of each token; or the likeliest token at each place."""
         found = []
-        for output, vectors in self._vectors(encoded):
+        for output, vectors in self._vectors(encoded, encoded.mask.shape[1] - 1):
             parts = [output(part).argmax(1) for part in torch.split(vectors.flatten(0, 1), CHUNK)]
             found.append(torch.cat(parts).view(vectors.shape[:2]).tolist())
         lengths = (encoded.mask.sum(1) - (0 if self.masked else 1)).tolist()
@@ -193,11 +193,14 @@ class LanguageModelHead(Head):
     def _networks(self) -> list[nn.Sequential]:
         return [cast(nn.Sequential, network) for network in self.networks]
 
-    def _vectors(self, encoded: Encoded) -> Iterator[tuple[nn.Linear, Tensor]]:
-        """Of each direction the last layer, and the vectors [B, T - 1, width] that it predicts from ([B, T, width])."""
+    def _vectors(self, encoded: Encoded, count: int) -> Iterator[tuple[nn.Linear, Tensor]]:
+        """Of each direction the last layer, and the ``count`` vectors [B, T - 1, width] that it predicts from.
+
+        Of masked tokens they are all, [B, T, width].
+        """
         states = encoded.directions if self.directions == 2 else encoded.layers[self.layer : self.layer + 1 or None]
         assert states is not None
-        rows = (slice(None),) if self.masked else (slice(None, -1), slice(1, None))
+        rows = (slice(None),) if self.masked else (slice(count), slice(1, None))
         for side, (network, each, kept) in enumerate(zip(self._networks(), states, rows, strict=False)):
             dropped = self.dropout(each)
             if isinstance(network[0], WindowAttention):
@@ -210,7 +213,7 @@ class LanguageModelHead(Head):
         """The same, and the tokens [B, T - 1] to be predicted ([B, T])."""
         ids = target.ids.where(target.ids < self.size, UNK)
         golds = (ids,) if self.masked else (ids[:, 1:], ids[:, :-1])
-        for (output, vectors), gold in zip(self._vectors(encoded), golds, strict=False):
+        for (output, vectors), gold in zip(self._vectors(encoded, ids.shape[1] - 1), golds, strict=False):
             yield output, vectors, gold
 
     def _log_probs(self, output: nn.Linear, vectors: Tensor, gold: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ always comes last and never reaches a real position, and the row count of every 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, reduce
 from typing import Literal, cast
 
@@ -97,18 +97,27 @@ class RecurrentLayer(nn.Module):
         """Return that of each direction."""
         return [network for network in (self.forwards, self.backwards) if network is not None]
 
-    def forward(self, states: Tensor, reversal: Tensor) -> tuple[Tensor, ...]:
-        """``reversal`` [B, T] is what :func:`reverse_order` gives."""
-        forward = self._run(self.forwards, states, "forwards")
-        if self.backwards is None:
-            return (forward,)
-        return (forward, take(self._run(self.backwards, take(states, reversal), "backwards"), reversal))
+    def forward(
+        self, states: Tensor, reversal: Tensor, before: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the directions, and what is to be ``before`` of the states that follow on these: [B, H].
 
-    def _run(self, network: nn.RNNBase, states: Tensor, name: str) -> Tensor:
-        before, config = self._before(states, name), self.config
+        It is the forward state after the last step, with the LSTM's memory behind it; ``reversal`` [B, T] is what
+        :func:`reverse_order` gives.
+        """
+        forward, *last = self._run(self.forwards, states, self._before(states, "forwards", before))
+        after = torch.cat([part[0] for part in last], dim=-1)
+        if self.backwards is None:
+            return (forward,), after
+        backward, *_ = self._run(self.backwards, take(states, reversal), self._before(states, "backwards"))
+        return (forward, take(backward, reversal)), after
+
+    def _run(self, network: nn.RNNBase, states: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The states [B, T, H], then what ``before`` is of those that follow."""
+        config = self.config
         if not self.training or not (config.weight_dropout or config.recurrent_dropout):
-            computed: Tensor = network(states, before if config.cell == "lstm" else before[0])[0]
-            return computed
+            computed, last = network(states, before if config.cell == "lstm" else before[0])
+            return (computed, *last) if config.cell == "lstm" else (computed, last)
         weights: dict[str, Tensor] = dict(network.named_parameters())
         if config.weight_dropout:
             recurrent = weights["weight_hh_l0"]
@@ -117,13 +126,15 @@ class RecurrentLayer(nn.Module):
             return _steps(config, states, before, weights)
         return _fused(config.cell, states, before, list(weights.values()))
 
-    def _before(self, states: Tensor, name: str) -> tuple[Tensor, ...]:
+    def _before(self, states: Tensor, name: str, carried: Tensor | None = None) -> tuple[Tensor, ...]:
         """The state before the first step, ``hidden`` and the LSTM's ``memory``, each [1, B, H]."""
         rows, parts = states.shape[0], ("hidden", "memory") if self.config.cell == "lstm" else ("hidden",)
+        widths = [self.config.projection or self.config.hidden, self.config.hidden][: len(parts)]
+        if carried is not None:
+            return tuple(part[None].contiguous() for part in torch.split(carried.to(states.dtype), widths, dim=-1))
         if self.initial:
             return tuple(self.initial[f"{name}_{part}"].expand(1, rows, -1).contiguous() for part in parts)
-        widths = (self.config.projection or self.config.hidden, self.config.hidden)
-        return tuple(states.new_zeros(1, rows, width) for width, _ in zip(widths, parts, strict=False))
+        return tuple(states.new_zeros(1, rows, width) for width in widths)
 
 
 class RecurrentLayers(nn.Module):
@@ -147,18 +158,29 @@ class RecurrentLayers(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor) -> list[tuple[Tensor, ...]]:
         """``states`` [B, T, D], ``mask`` [B, T] -> for each layer its directions, each [B, T, H]."""
+        return self.going_on(states, mask, ())[0]
+
+    def going_on(
+        self, states: Tensor, mask: Tensor, before: Sequence[Tensor]
+    ) -> tuple[list[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+        """Return the same, and of each layer what is to be its ``before`` of the states that follow on these, [B, H].
+
+        ``before`` is () where nothing was read before. Backward directions always begin anew.
+        """
         reversal = reverse_order(mask)
         outputs: list[tuple[Tensor, ...]] = []
         read: list[Tensor] = []
+        after: list[Tensor] = []
         states = take(states, reversal) if self.reversed else states
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             read.append(states)
-            directions = layer(self.dropout(states), reversal)
+            directions, last = layer(self.dropout(states), reversal, before[number] if before else None)
+            after.append(last)
             computed = torch.cat(directions, dim=-1)
             joined = self.connection.output(computed, read)
             outputs.append(directions if joined is computed else joined.chunk(len(directions), dim=-1))
             states = self.connection.following(joined, read)
-        return [(take(output, reversal),) for (output,) in outputs] if self.reversed else outputs
+        return [(take(output, reversal),) for (output,) in outputs] if self.reversed else outputs, tuple(after)
 
 
 def reverse_order(mask: Tensor) -> Tensor:
@@ -220,7 +242,7 @@ def _step(
 
 def _steps(
     config: RecurrenceConfig, states: Tensor, before: tuple[Tensor, ...], weights: Mapping[str, Tensor]
-) -> Tensor:
+) -> tuple[Tensor, ...]:
     """A network of one layer, step by step, with one dropout mask a sequence on the state that enters the gates."""
     hidden, memory = before[0][0], before[1][0] if len(before) == 2 else None
     mask = mask_like(hidden, config.recurrent_dropout)
@@ -231,15 +253,17 @@ def _steps(
         if config.projection:
             hidden = F.linear(hidden, weights["weight_hr_l0"])
         outputs.append(hidden)
-    return torch.stack(outputs, dim=1)
+    return (torch.stack(outputs, dim=1), hidden[None], *(() if memory is None else (memory[None],)))
 
 
-def _fused(cell: CellKind, states: Tensor, before: tuple[Tensor, ...], weights: list[Tensor]) -> Tensor:
+def _fused(
+    cell: CellKind, states: Tensor, before: tuple[Tensor, ...], weights: list[Tensor]
+) -> tuple[Tensor, ...]:
     """A network of one layer with other weights than its own, on the kernel that the network itself runs on."""
     rest = (True, 1, 0.0, True, False, True)  # biases, one layer, no dropout, training, one direction, batch first
     if cell == "lstm":
-        return torch.lstm(states, before, weights, *rest)[0]
-    return (torch.gru if cell == "gru" else torch.rnn_tanh)(states, before[0], weights, *rest)[0]
+        return torch.lstm(states, before, weights, *rest)
+    return (torch.gru if cell == "gru" else torch.rnn_tanh)(states, before[0], weights, *rest)
 
 
 def _multiples(network: nn.RNNBase) -> Multiples:

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor, nn
 
-from seq2x.batch import Batch, Tokens
+from seq2x.batch import Batch, Carried, Tokens
 from seq2x.errors import Seq2xError
 from seq2x.model import Model
 from seq2x.training.averaging import MovingAverage
@@ -43,6 +43,8 @@ class Engine:
         self.average = MovingAverage(model, config.ema) if config.ema else None
         self.best: dict[str, Tensor] = {}
         """The best weights, where the schedule may want them back."""
+        self.carried: Carried = ()
+        """What the encoder hands on to the next batch, where batches go on from each other; () as an epoch begins."""
         ranks.share([parameter.detach() for parameter in model.parameters()])
         if not ranks.first:
             torch.manual_seed(torch.initial_seed() + ranks.rank)  # each process drops out other units
@@ -54,14 +56,17 @@ class Engine:
 
         The gradient is the sum over tasks of the mean over all units that the update has of the task, in all processes.
         """
+        if self.progress.batch == 0:
+            self.carried = ()
         taken = self._take(batches)
         counts = self._counts(taken)
-        losses = self._gradients(taken, counts)
+        losses, carried = self._gradients(taken, counts)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip or float("inf"))
         if self.config.clip_value:
             nn.utils.clip_grad_value_(self.parameters, self.config.clip_value)
         made = bool(norm.isfinite()) and all(math.isfinite(value) for value in losses.values())
         if made:
+            self.carried = carried
             self._record(losses, counts)
             self._step()
         else:
@@ -90,26 +95,30 @@ class Engine:
                 break  # an update never crosses the end of an epoch
         return taken
 
-    def _gradients(self, taken: list[Item], counts: Mapping[str, float]) -> dict[str, float]:
-        """Leave the gradient of all processes in the parameters; return the summed losses."""
-        losses = None
-        while losses is None:
+    def _gradients(self, taken: list[Item], counts: Mapping[str, float]) -> tuple[dict[str, float], Carried]:
+        """Leave the gradient of all processes in the parameters; return the summed losses, and what is carried on."""
+        found = None
+        while found is None:
             try:
-                losses = self._backward(taken, counts)
+                found = self._backward(taken, counts)
             except (RuntimeError, MemoryError) as error:
                 if not _memory_ran_out(error):
                     raise
-            if losses is None:  # not inside the except block: its traceback holds on to what filled the memory
+            if found is None:  # not inside the except block: its traceback holds on to what filled the memory
                 self._lower_budget(taken)
         self.ranks.add_up([parameter.grad for parameter in self.parameters if parameter.grad is not None])
-        return dict(zip(losses, self.ranks.total(list(losses.values())), strict=True))
+        losses, carried = found
+        return dict(zip(losses, self.ranks.total(list(losses.values())), strict=True)), carried
 
-    def _backward(self, taken: list[Item], counts: Mapping[str, float]) -> dict[str, float]:
+    def _backward(self, taken: list[Item], counts: Mapping[str, float]) -> tuple[dict[str, float], Carried]:
         sums: dict[str, Tensor] = {}
+        carried = self.carried
         for item in taken:
-            for part in self._parts(item.batch):
+            after: list[Carried] = []
+            for part in self._parts(_following(item.batch, carried)):
                 with self._autocast():
                     loss = self.forward(item.task, part)
+                after.append(loss.after or ())
                 mean = loss.total / counts[item.task]
                 for other in loss.beside:
                     if self.progress.step + 1 >= other.from_step:
@@ -119,7 +128,8 @@ class Engine:
                 for name, value in {"loss": loss.total.detach(), **loss.parts, **beside}.items():
                     key = f"{item.task} {name}"
                     sums[key] = sums.get(key, 0.0) + value.float() * item.weight
-        return {key: float(value) for key, value in sums.items()}
+            carried = tuple(torch.cat(parts) for parts in zip(*after, strict=True))
+        return {key: float(value) for key, value in sums.items()}, carried
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.config.precision == "fp32":
@@ -241,6 +251,7 @@ class Engine:
         if self.average is not None:
             tensors |= {f"average.{name}": value for name, value in self.average.state().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"carried.{layer}": value for layer, value in enumerate(self.carried)}
         tensors |= {f"random.{rank}": state for rank, state in enumerate(self.ranks.gather(torch.get_rng_state()))}
         if self.device.type == "cuda":
             states = self.ranks.gather(torch.cuda.get_rng_state(self.device))
@@ -249,7 +260,8 @@ class Engine:
 
     def restore(self, state: State) -> None:
         """Go back to a state that :meth:`state` gave; with as many processes as then, to the bit."""
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}, "average": {}, "best": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {
+            part: {} for part in ("model", "optimiser", "average", "best", "carried", "random")}
         for key, tensor in state.tensors.items():
             part, _, name = key.partition(".")
             parts[part][name] = tensor
@@ -265,6 +277,7 @@ class Engine:
         if self.average is not None:
             self.average.restore(parts["average"])
         self.best = {name: tensor.to(self.device) for name, tensor in parts["best"].items()}
+        self.carried = tuple(parts["carried"][f"{layer}"].to(self.device) for layer in range(len(parts["carried"])))
         self.schedule.restore(state.progress.schedule)
         own = f"{self.ranks.rank}"
         if own in parts["random"]:
@@ -280,6 +293,11 @@ class Engine:
             if parameter.requires_grad:
                 groups.setdefault(factors.get(name, 1.0), []).append(parameter)
         return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+
+
+def _following(batch: Batch, carried: Carried) -> Batch:
+    """The batch with what it goes on from, where it goes on from the one before."""
+    return batch if batch.source.before is None else replace(batch, source=replace(batch.source, before=carried))
 
 
 def _units(counts: Mapping[str, float], key: str) -> float:
