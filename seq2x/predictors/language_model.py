@@ -21,7 +21,7 @@ from seq2x.text import Encoding
 
 
 class Scored(NamedTuple):
-    """How probable a text is, its first token given, unless it follows on another; backward its last, the end symbol."""
+    """How probable a text is, its first token given, unless it follows another; backward its last, the end symbol."""
 
     tokens: int
     """Predicted in each direction: all but one, of every part; or all, where the text follows on another."""

@@ -157,7 +157,7 @@ class Engine:
         if before <= widest:
             raise Seq2xError(
                 f"update {self.progress.step + 1}: the memory does not suffice for a single example of {widest} tokens "
-                f"({_names(taken)}); a smaller model, or a lower max_tokens in the task's limit, would")
+                f"({_names(taken)}); a smaller model, or a lower max_tokens in the task's limit (or bptt), would")
         self.progress.budget = max(before // 2, widest)
         self.display.say(f"update {self.progress.step + 1}: memory ran out; from here on at most "
                          f"{self.progress.budget:,} tokens go through the model at a time (the batch stays whole)")

@@ -83,3 +83,26 @@ def test_a_causal_encoder_sees_nothing_to_the_right(name: str) -> None:
     with torch.no_grad():
         same = torch.equal(encoder(first).states[:, :2], encoder(changed).states[:, :2])
     assert same == encoder.causal
+
+
+@every_encoder
+def test_what_is_carried_on_stands_for_all_that_was_read(name: str) -> None:
+    """Where an encoder says what it knows after some tokens, the rest read after it is the rest of the whole."""
+    encoder = build(name).eval()
+    source = tokens(20)
+    kept = source.lengths >= 6
+    whole = Tokens(*(None if part is None else part[kept, :6] for part in (
+        source.ids, source.mask, source.characters, source.shapes)), before=())
+    with torch.no_grad():
+        expected = encoder(whole)
+        assert encoder(replace(whole, before=None)).after is None
+        if expected.after is None:
+            assert not (encoder.causal and name.startswith("recurrent"))
+            return
+        cut = [Tokens(*(None if part is None else part[:, places] for part in (
+            whole.ids, whole.mask, whole.characters, whole.shapes)), before=()) for places in (slice(4), slice(4, 6))]
+        first = encoder(cut[0])
+        second = encoder(replace(cut[1], before=first.after))
+    assert torch.allclose(torch.cat([first.states, second.states], 1), expected.states, atol=1e-6)
+    for mine, other in zip(second.after, expected.after, strict=True):
+        assert torch.allclose(mine, other, atol=1e-6)

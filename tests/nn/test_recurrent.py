@@ -177,3 +177,27 @@ def test_rows_are_padded_to_what_this_machine_asks_for(width: int) -> None:
                 found = torch.cat(layers(states[:rows, :length], mask[:rows, :length])[0], -1)
                 assert torch.equal(found, whole[:rows, :length])
     assert RecurrentLayers(RecurrenceConfig(hidden=20), width).double().multiples() == EXACT
+
+
+@pytest.mark.parametrize("settings", [*VARIANTS, {"layers": 2, "connections": "dense", "weight_dropout": 0.1},
+                                      {"cell": "gru", "layers": 3, "connections": "residual", "recurrent_dropout": 0.1}],
+                         ids=str)
+def test_parts_that_go_on_from_each_other_are_the_whole(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2x.nn.recurrent.mask_like", lambda tensor, _: torch.ones_like(tensor))
+    torch.manual_seed(0)
+    layers = RecurrentLayers(RecurrenceConfig.model_validate({"hidden": 5, "bidirectional": False, **settings}), 3)
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    states, mask = torch.randn(4, 9, 3), torch.ones(4, 9, dtype=torch.bool)
+    for training in (True, False):
+        layers.train(training)
+        whole, last = layers.going_on(states, mask, ())
+        before: tuple[torch.Tensor, ...] = ()
+        parts = []
+        for start, stop in ((0, 2), (2, 3), (3, 9)):
+            part, before = layers.going_on(states[:, start:stop], mask[:, start:stop], before)
+            parts.append(part)
+        for number, (expected,) in enumerate(whole):
+            assert torch.allclose(torch.cat([part[number][0] for part in parts], 1), expected, atol=1e-6)
+            assert torch.allclose(before[number], last[number], atol=1e-6)
