@@ -55,7 +55,7 @@ def test_a_decoder_starts_from_a_language_model_of_its_target(tmp_path: Path, ce
     data = config.given(settings(files, "translate", max_steps=1))
     text = {"kind": "words"}
     lm = {"kind": "language_model", "train": f"{files}/train.tgt", "dev": f"{files}/dev.tgt",
-          "limit": {"max_tokens": 50}}
+          "limit": {"max_tokens": 50}, "bptt": 6 if cell == "gru" else 0}
     body = {"kind": "recurrent", "cell": cell, "hidden": 24, "bidirectional": False, "embedding": {"width": 32}}
     train(config.parse(RunConfig, {**data, "text": text, "encoder": body, "tasks": {"lm": lm}}, "lm"), files / "lm",
           say=quiet)

@@ -102,9 +102,12 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("number", range(max(len(OPTIMISERS), len(SCHEDULES))))
 def test_stopped_after_any_call_it_goes_on(files: Path, number: int) -> None:
-    own = training(files, number)
+    _stopped_again_and_again(files, training(files, number), number)
+
+
+def _stopped_again_and_again(files: Path, own: RunConfig, seed: int = 0) -> None:
     train(own, files / "whole", say=quiet)
-    draw, stops = random.Random(number), 0
+    draw, stops = random.Random(seed), 0
     while True:
         try:
             train(own, files / "parts", resume=True, display=Killer(draw.randint(2, 12)), say=quiet)
@@ -114,6 +117,17 @@ def test_stopped_after_any_call_it_goes_on(files: Path, number: int) -> None:
             break
     assert stops >= 2
     assert_same(files / "whole", files / "parts")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_states_that_are_carried_from_batch_to_batch_go_on(files: Path, cell: str) -> None:
+    data = config.given(training(files, {"lstm": 0, "gru": 4, "rnn": 2}[cell]))
+    data["training"] |= {"batch_tokens": 60, "max_epochs": 3}
+    data["encoder"] |= {"bidirectional": False, "cell": cell, "layers": 2, "initial": "learned"}
+    data["text"]["dropout"] = 0.0
+    data["tasks"] = {"lm": {"kind": "language_model", "train": f"{files}/train.src", "dev": f"{files}/dev.src",
+                            "limit": {"max_tokens": 50}, "bptt": 3}}
+    _stopped_again_and_again(files, config.parse(RunConfig, data, "test"))
 
 
 def test_killed_at_any_moment_it_goes_on(files: Path) -> None:

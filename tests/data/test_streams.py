@@ -24,7 +24,7 @@ SENTENCES = ["rain on the lake", "the boat waits", "", "boats", "no rain and no 
 @given(st.integers(2, 300), st.integers(1, 40), st.integers(1, 12))
 def test_every_token_is_read_and_hardly_any_twice(tokens: int, lanes: int, steps: int) -> None:
     if tokens <= lanes:
-        with pytest.raises(ConfigError, match="expected a smaller training.batch_tokens"):
+        with pytest.raises(ConfigError, match=r"expected a smaller training\.batch_tokens"):
             Lanes("lm", tokens, lanes, steps)
         return
     order = Lanes("lm", tokens, lanes, steps)

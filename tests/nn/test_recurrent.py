@@ -179,10 +179,12 @@ def test_rows_are_padded_to_what_this_machine_asks_for(width: int) -> None:
     assert RecurrentLayers(RecurrenceConfig(hidden=20), width).double().multiples() == EXACT
 
 
-@pytest.mark.parametrize("settings", [*VARIANTS, {"layers": 2, "connections": "dense", "weight_dropout": 0.1},
-                                      {"cell": "gru", "layers": 3, "connections": "residual", "recurrent_dropout": 0.1}],
-                         ids=str)
-def test_parts_that_go_on_from_each_other_are_the_whole(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settings", [
+    *VARIANTS, {"layers": 2, "connections": "dense", "weight_dropout": 0.1},
+    {"cell": "gru", "layers": 3, "connections": "residual", "recurrent_dropout": 0.1}], ids=str)
+def test_parts_that_go_on_from_each_other_are_the_whole(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("seq2x.nn.recurrent.mask_like", lambda tensor, _: torch.ones_like(tensor))
     torch.manual_seed(0)
     layers = RecurrentLayers(RecurrenceConfig.model_validate({"hidden": 5, "bidirectional": False, **settings}), 3)
