@@ -249,8 +249,8 @@ class _Training:
         for name, dataset in self.datasets.items():
             if isinstance(dataset, StreamDataset):
                 if self.ranks.world > 1:
-                    raise ConfigError(f"tasks.{name}.bptt carries states from batch to batch, which one process can "
-                                      f"alone; found {self.ranks.world}")
+                    raise ConfigError(f"tasks.{name}.bptt carries states from batch to batch, which a single process "
+                                      f"can; found {self.ranks.world} processes")
                 lanes = dataset.lanes
                 self.rows.row("stream", f"{lanes.lanes:,} lanes of {lanes.length:,} tokens side by side, at most "
                                         f"{lanes.steps:,} of each a batch")

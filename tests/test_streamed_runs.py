@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from seq2x.evaluation import evaluate
 from seq2x.heads.language_model import LanguageModelHead
 from seq2x.run import train
 from seq2x.settings import RunConfig
+from seq2x.training.distributed import Ranks
 
 TEXTS = ["ann went to rome .", "tom", "", "eve bob saw york .", "tom went to oslo ."]
 
@@ -144,6 +147,16 @@ def test_without_dev_or_with_too_few_tokens_it_is_refused(files: Path) -> None:
         config.parse(RunConfig, data, "lm.toml")
     (files / "train.src").write_text("ann went to rome .\n")
     with pytest.raises(ConfigError, match="room for 9 lanes of so many tokens, and all of train has 6 tokens"):
+        train(streamed(files), files / "lm", say=quiet)
+
+
+def test_several_processes_are_refused(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def joined(device: torch.device) -> Iterator[Ranks]:
+        yield Ranks(0, 2, device)
+
+    monkeypatch.setattr("seq2x.run.joined", joined)
+    with pytest.raises(ConfigError, match="which a single process can; found 2 processes"):
         train(streamed(files), files / "lm", say=quiet)
 
 

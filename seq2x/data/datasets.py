@@ -70,38 +70,38 @@ class CodedDataset:
     """
 
     def __init__(self, coder: Coder[Any], store: Store, report: str = "") -> None:
-        self.report, self.store = report, store
+        self.report, self._store = report, store
         self._is_tagged, self._is_aligned = coder.kind == "tag", coder.kind == "translate" and coder.labelled
         self._choices = coder.choices if isinstance(coder, TaggedCoder) else None
         self._several = coder.several if isinstance(coder, TextCoder) else None
         self.drawing = Drawing(coder.sides, store.inputs)
 
     def __len__(self) -> int:
-        return len(self.store.lengths)
+        return len(self._store.lengths)
 
     @property
     def lengths(self) -> Sequence[int] | Integers:
         """What batching counts of each example."""
-        return self.store.lengths
+        return self._store.lengths
 
     @property
     def tokens(self) -> int:
         """The tokens of all sources together."""
-        return len(self.store.sides[0].ids.flat)
+        return len(self._store.sides[0].ids.flat)
 
     def side_lengths(self) -> list[list[int]]:
         """Return the tokens of each side, the BOS of a target among them."""
         rows = np.linspace(0, len(self) - 1, min(len(self), SPREAD)).astype(np.int64)
-        return [side.ids.lengths_of(rows).tolist() for side in self.store.sides]
+        return [side.ids.lengths_of(rows).tolist() for side in self._store.sides]
 
     def where(self, index: int) -> Where:
         """Return the file and the line of an example."""
-        return self.store.where[index]
+        return self._store.where[index]
 
     def label_counts(self, labels: int) -> list[int]:
         """Return how many texts have each of ``labels`` labels."""
-        assert self.store.labels is not None
-        counts: list[int] = np.bincount(self.store.labels.flat, minlength=labels).tolist()
+        assert self._store.labels is not None
+        counts: list[int] = np.bincount(self._store.labels.flat, minlength=labels).tolist()
         return counts
 
     def batch(
@@ -112,28 +112,28 @@ class CodedDataset:
         if drawn is None:
             drawn = self.drawing(indices, epoch)
         sides = [(kept, rows) if new is None else (new, np.arange(len(rows)))
-                 for kept, new in zip(self.store.sides, drawn, strict=True)]
+                 for kept, new in zip(self._store.sides, drawn, strict=True)]
         spans: Tensor | None = None
         target: Tensor | Tokens
         if self._is_tagged:
             encodings, at = sides[0]
             spans = torch.from_numpy(encodings.spans.padded(at)[0]).view(len(rows), -1, 2)
         source = _tokens(*sides[0])
-        if self.store.labels is None:
+        if self._store.labels is None:
             target = _tokens(*sides[1]) if len(sides) > 1 else source
         elif self._is_aligned:
-            target = self._aligned([self.store.labels.row(int(row)) for row in rows], sides, source)
+            target = self._aligned([self._store.labels.row(int(row)) for row in rows], sides, source)
         elif self._choices is not None:
             assert spans is not None
-            target = _some_of([self.store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
+            target = _some_of([self._store.labels.row(int(row)) for row in rows], spans.shape[1], self._choices)
         elif self._several is not None:
-            labels, real = map(torch.from_numpy, self.store.labels.padded(rows))
+            labels, real = map(torch.from_numpy, self._store.labels.padded(rows))
             target = torch.zeros(len(rows), self._several + 1, dtype=torch.bool)
             target = target.scatter(1, labels.masked_fill(~real, self._several), True)[:, :-1]
         else:
-            labels = torch.from_numpy(self.store.labels.padded(rows)[0])
+            labels = torch.from_numpy(self._store.labels.padded(rows)[0])
             target = labels if self._is_tagged else labels[:, 0]
-        self.store.used(len(rows))
+        self._store.used(len(rows))
         return Batch(source, spans, target)
 
     @staticmethod

@@ -61,21 +61,21 @@ class StreamDataset(CodedDataset):
 
     def __init__(self, coder: Coder[Any], coded: CodedDataset, lanes: Lanes) -> None:
         """``coded`` are the texts, ``lanes`` are of its tokens."""
-        super().__init__(coder, coded.store, coded.report)
+        super().__init__(coder, coded._store, coded.report)
         self.lanes = lanes
 
     def where(self, index: int) -> Where:
         """Return the file and the line of the text that a chunk begins in."""
         place = self.lanes.places([index])[0, 0]
-        return super().where(int(np.searchsorted(self.store.sides[0].ids.ends, place, side="right")) - 1)
+        return super().where(int(np.searchsorted(self._store.sides[0].ids.ends, place, side="right")) - 1)
 
     def batch(
         self, indices: Sequence[int], epoch: int | None, drawn: Sequence[Encodings | None] | None = None  # noqa: ARG002
     ) -> Batch:
         """Return the chunks ``indices``, one of each lane."""
-        places, side = self.lanes.places(indices), self.store.sides[0]
+        places, side = self.lanes.places(indices), self._store.sides[0]
         real = np.ones_like(places, dtype=np.bool_)
         source = tokens_of(side.at(places[:, :-1], real[:, :-1]))
         target = tokens_of(Padded(side.ids.at(places, real), real, None, None))
-        self.store.used(len(indices))
+        self._store.used(len(indices))
         return Batch(replace(source, before=()), None, target)

@@ -38,7 +38,10 @@ class Encoder(nn.Module):
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Encoded:
-        """Encode a batch: every layer [B, T, D_l]; nothing at a real position depends on padding or other rows."""
+        """Encode a batch: every layer [B, T, D_l]; nothing at a real position depends on padding or other rows.
+
+        An encoder that can go on from ``tokens.before``, where that is given, does so, and says what is ``after``.
+        """
 
     def multiples(self) -> Multiples:
         """Return what rows and tokens must be multiples of at prediction; see :data:`seq2x.batch.ROW_MULTIPLE`."""
