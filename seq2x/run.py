@@ -34,6 +34,7 @@ from seq2x.overview import Overview, ends, model_size, parameters, say_data, upd
 from seq2x.resuming import check_directory
 from seq2x.samples import choose, show
 from seq2x.settings import RunConfig, TranslateTask
+from seq2x.start_decoder import fill_decoder
 from seq2x.text import SPECIALS, Processor
 from seq2x.text.pretrained import FOLDER
 from seq2x.training.distributed import Ranks, choose_device, joined
@@ -189,7 +190,7 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
         rows.row("start", line)
     for name, task in config.tasks.items():
         if isinstance(task, TranslateTask) and task.decoder_from is not None and not goes_on:
-            rows.row("start", start.fill_decoder(loaded, name, task.decoder_from))
+            rows.row("start", fill_decoder(loaded, name, task.decoder_from))
     return loaded
 
 

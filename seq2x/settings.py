@@ -124,8 +124,9 @@ class TranslateTask(SharingTask):
         None, description="word alignments of train for head.guided_attention: lines of pairs i-j of words, which are "
                           "what blanks part, counted from 0 (Pharaoh, fast_align); shards as those of train")
     decoder_from: str | None = Field(
-        None, min_length=1, description="run of a language model of the target, in one direction, that a recurrent "
-        "decoder's layers and embeddings start from (Ramachandran et al. 2017); no resume needs it")
+        None, min_length=1, description="run of a language model of the target that layers and embeddings of the "
+        "decoder start from: recurrent in one direction (Ramachandran et al. 2017), or a Transformer, causal or "
+        "masked (Rothe et al. 2020); no resume needs it")
     limit: Limit = Limit()
     metric: Literal["bleu", "chrf"] = "bleu"
     search: SearchConfig = SearchConfig()

@@ -15,15 +15,12 @@ from torch import Tensor
 from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.checkpoint import Loaded
-from seq2x.encoders.recurrent import RecurrentEncoderConfig
 from seq2x.errors import ConfigError, RunError, nearest
 from seq2x.heads.base import Head
 from seq2x.heads.language_model import LanguageModelHead
-from seq2x.heads.recurrent_decoder import RecurrentDecoderConfig
-from seq2x.heads.translate import TranslateHead
 from seq2x.model import Model
 from seq2x.nn.embeddings import Embedding
-from seq2x.settings import RunConfig, SharingTask, StartConfig, TagTask, TranslateTask
+from seq2x.settings import RunConfig, SharingTask, StartConfig, TagTask
 from seq2x.text import Processor, Vocabulary, tags
 
 SHOWN = 5
@@ -117,50 +114,9 @@ def take(made: Loaded, older: Loaded) -> list[str]:
             else:
                 for axis in axes:
                     block = block.index_select(axis, shared.old)
-                _put(parameter, axes, shared.new, block)
+                put(parameter, axes, shared.new, block)
             taken += block.numel()
     return _report(made, older, heads, taken)
-
-
-def fill_decoder(made: Loaded, name: str, run: str) -> str:
-    """Fill the recurrent decoder of a task with the layers and embeddings of a language model; return what was taken.
-
-    The model is the encoder of ``run``, in one direction (Ramachandran et al. 2017, section 2.2). Embeddings are those
-    of the target tokens that both know. ConfigError where the two are not of the same cells and sizes.
-    """
-    older, task = checkpoint.load(run), made.config.tasks[name]
-    head, body = made.model.head(name), older.config.encoder
-    assert isinstance(task, TranslateTask)
-    assert isinstance(head, TranslateHead)
-    assert made.target is not None
-    decoder = task.head.decoder
-    if not isinstance(decoder, RecurrentDecoderConfig) or not isinstance(body, RecurrentEncoderConfig):
-        raise ConfigError(f"tasks.{name}.decoder_from: found a decoder of the kind {decoder.kind!r} here and an "
-                          f"encoder of the kind {body.kind!r} in {run}; expected both 'recurrent'")
-    wanted = {"cell": decoder.cell, "hidden": decoder.hidden, "connections": decoder.connections, "projection": 0,
-              "bidirectional": False, "reversed": False}
-    found = {key: getattr(body, key) for key in wanted}
-    wanted["embedding.width"], found["embedding.width"] = decoder.width, body.embedding.width
-    differ = [f"{key} = {found[key]!r}, expected {value!r}" for key, value in wanted.items() if found[key] != value]
-    if differ:
-        raise ConfigError(f"tasks.{name}.decoder_from: {run}: encoder.{'; encoder.'.join(differ)}")
-    shared = _Shared.of(made.target.entries, older.source.entries)
-    old, new = dict(older.model.encoder.named_parameters()), dict(head.named_parameters())
-    layers = min(decoder.layers, body.layers)
-    with torch.no_grad():
-        _put(new["table.weight"], (0,), shared.new, old["embedding.table.weight"].index_select(0, shared.old))
-        for layer in range(layers):
-            cell, before = f"decoder.cells.{layer}", f"stack.layers.{layer}.forwards"
-            new[f"{cell}.input.weight"].copy_(old[f"{before}.weight_ih_l0"])
-            new[f"{cell}.recurrent.weight"].copy_(old[f"{before}.weight_hh_l0"])
-            biases = old[f"{before}.bias_ih_l0"], old[f"{before}.bias_hh_l0"]
-            if f"{cell}.recurrent.bias" in new:  # of a GRU, whose two products are not simply added
-                new[f"{cell}.input.bias"].copy_(biases[0])
-                new[f"{cell}.recurrent.bias"].copy_(biases[1])
-            else:
-                new[f"{cell}.input.bias"].copy_(biases[0] + biases[1])
-    return (f"the decoder of {name}: {layers} layer{'s' if layers > 1 else ''} of {run}, and the embeddings of "
-            f"{len(shared.new):,} of {len(made.target.entries):,} tokens")
 
 
 def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path:
@@ -196,7 +152,7 @@ def extract(run: str | Path, out: str | Path, tasks: Sequence[str] = ()) -> Path
     return directory
 
 
-class _Shared(NamedTuple):
+class Shared(NamedTuple):
     """Entries that an older and a newer vocabulary both have: their ids in each."""
 
     new: Tensor
@@ -207,7 +163,8 @@ class _Shared(NamedTuple):
     """Entries of the older one alone."""
 
     @classmethod
-    def of(cls, now: Sequence[str], before: Sequence[str]) -> _Shared:
+    def of(cls, now: Sequence[str], before: Sequence[str]) -> Shared:
+        """Compare the entries ``now`` and ``before``, by their strings."""
         ids = {entry: number for number, entry in enumerate(before)}
         pairs = [(number, ids[entry]) for number, entry in enumerate(now) if entry in ids]
         both = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
@@ -288,15 +245,15 @@ def _both(made: Loaded, older: Loaded, kind: str, name: str) -> bool:
     return all(name in getattr(loaded.model, kind) for loaded in (made, older))
 
 
-def _vocabularies(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[str, _Shared]:
+def _vocabularies(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[str, Shared]:
     before = dict(_entries(older, heads))
-    return {name: _Shared.of(entries, before.get(name, ())) for name, entries in _entries(made, heads)}
+    return {name: Shared.of(entries, before.get(name, ())) for name, entries in _entries(made, heads)}
 
 
-def _places(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[int, tuple[tuple[int, ...], _Shared]]:
+def _places(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[int, tuple[tuple[int, ...], Shared]]:
     """Of each parameter (its id) with a part for each entry of a vocabulary: along which axes, and of which entries."""
     shared = _vocabularies(made, older, heads)
-    places: dict[int, tuple[tuple[int, ...], _Shared]] = {}
+    places: dict[int, tuple[tuple[int, ...], Shared]] = {}
     for module in (*made.model.encoder.modules(), *made.model.privates.modules()):
         if isinstance(module, Embedding):
             for table in filter(None, (module.table, module.static)):
@@ -314,7 +271,7 @@ def _places(made: Loaded, older: Loaded, heads: Sequence[str]) -> dict[int, tupl
 
 
 def _check_sizes(
-    made: Loaded, older: Loaded, prefixes: tuple[str, ...], places: Mapping[int, tuple[tuple[int, ...], _Shared]]
+    made: Loaded, older: Loaded, prefixes: tuple[str, ...], places: Mapping[int, tuple[tuple[int, ...], Shared]]
 ) -> None:
     new, old = (dict(loaded.model.named_parameters(remove_duplicate=False)) for loaded in (made, older))
     problems = [f"{name} is not there" for name, _ in made.model.named_parameters()
@@ -343,11 +300,11 @@ def _check_sizes(
                       f"{f', and {len(problems) - 1} more' if len(problems) > 1 else ''}")
 
 
-def _put(whole: Tensor, axes: Sequence[int], ids: Tensor, block: Tensor) -> None:
+def put(whole: Tensor, axes: Sequence[int], ids: Tensor, block: Tensor) -> None:
     """Write ``block`` into ``whole`` at ``ids`` along every one of ``axes``."""
     if len(axes) > 1:
         part = whole.index_select(axes[0], ids)
-        _put(part, axes[1:], ids, block)
+        put(part, axes[1:], ids, block)
         block = part
     whole.index_copy_(axes[0], ids, block)
 

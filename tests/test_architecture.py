@@ -21,8 +21,9 @@ LIBRARY = ROOT / "seq2x"
 LEAVES = {"errors", "version", "config", "batch"}
 CORE = {"encoders", "heads", "model", "search"}
 TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "build", "checkpoint",
-                       "predictors", "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start", "run",
-                       "samples", "resuming", "distil", "compare", "tuning", "reports", "integrations", "api"}
+                       "predictors", "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start",
+                       "start_decoder", "run", "samples", "resuming", "distil", "compare", "tuning", "reports",
+                       "integrations", "api"}
 
 # A room, and the rooms (or single modules) that it may import; its own modules always.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -53,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "overview": LEAVES | {"text", "data", "model", "settings", "corpus"},
     "samples": LEAVES | {"text", "settings"},
     "start": LEAVES | {"text", "encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint"},
+    "start_decoder": LEAVES | {"encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint", "start"},
     "resuming": LEAVES | {"settings", "checkpoint"},
     "distil": LEAVES | {"text", "data", "model", "settings", "checkpoint", "corpus", "overview"},
     "compare": {"text.tags", "settings", "metrics"},

@@ -1,4 +1,7 @@
-"""A Transformer encoder: embeddings with positions, then layers of self-attention (Vaswani et al. 2017)."""
+"""A Transformer encoder: embeddings with positions, then layers of self-attention (Vaswani et al. 2017).
+
+Or, as the decoder of a language model, one whose states see nothing to the right (Radford et al. 2018).
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ class TransformerEncoderConfig(LayersConfig):
     kind: Literal["transformer"] = "transformer"
     embedding: EmbeddingConfig = EmbeddingConfig()
     layers: int = Field(4, ge=1)
+    causal: bool = Field(
+        False, description="each state sees itself and what is before it, as the next token's language model wants "
+                           "(Radford et al. 2018); false: all of the text")
 
     def build(self, size: int, characters: int | None) -> TransformerEncoder:
         """``size`` tokens and ``characters`` in the vocabularies."""
@@ -46,6 +52,7 @@ class TransformerEncoder(Encoder):
         self.head_width = width // config.heads
         self.dims = (width,) * (config.layers + 1)
         self.summary_width = width
+        self.causal = config.causal
 
     @property
     def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
@@ -61,9 +68,11 @@ class TransformerEncoder(Encoder):
         embedded = self.embedding(tokens)  # [B, T, D]
         order = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)
         states, turns = self.dropout(self.positions(embedded, order)), self.positions.turns(order, self.head_width)
-        real, layers = tokens.mask[..., None], [embedded]
+        real, layers, visible = tokens.mask[..., None], [embedded], tokens.mask[:, None]  # [B, 1, T]
+        if self.causal:
+            visible = visible & (order <= order[:, None])  # [B, T, T]
         for layer in self.stack:
-            states = layer(states, tokens.mask, turns)
+            states = layer(states, visible, turns)
             layers.append(states * real)
         layers[-1] = self.norm(states) * real
         return Encoded(tuple(layers), tokens.mask, layers[-1].sum(1) / tokens.lengths[:, None])

@@ -72,7 +72,7 @@ class LanguageModelHeadConfig(Config):
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> LanguageModelHead:  # noqa: ARG002
         """``dims``: widths of the encoder's layers; ``outputs``: the source's tokens, and which way the encoder reads.
 
-        ValueError for an encoder whose every state sees both sides.
+        ValueError for an encoder whose every state sees both sides; of hidden tokens, for one whose states see one.
         """
         return LanguageModelHead(self, dims, outputs)
 
@@ -101,8 +101,12 @@ class LanguageModelHead(Head):
         """The share of tokens that are hidden in training; 0 = none are, and neighbours are predicted."""
         if not self.masked and not outputs.direction and not outputs.causal:
             raise ValueError("a language model needs an encoder with two recurrent directions, or one that sees "
-                             "nothing to the right (encoder.kind = 'recurrent'); each state of this one has seen the "
-                             "tokens that it would predict. Or tokens are hidden from it: objective = 'masked'")
+                             "nothing to the right (encoder.kind = 'recurrent', or 'transformer' with encoder.causal = "
+                             "true); each state of this one has seen the tokens that it would predict. Or tokens are "
+                             "hidden from it: objective = 'masked'")
+        if self.masked and outputs.causal:
+            raise ValueError("objective = 'masked' guesses a hidden token from both sides, and this encoder sees "
+                             "nothing to the right; expected objective = 'neighbours', or one that sees both sides")
         self.layer = config.layer
         self.size = min(config.vocabulary or outputs.size, outputs.size)
         """How many tokens are predicted: those of the lowest ids."""

@@ -220,7 +220,7 @@ class _Layer(nn.Module):
 
 
 class EncoderLayer(_Layer):
-    """Attention to all positions, feed-forward: [B, T, D] -> [B, T, D]."""
+    """Attention to the positions that a mask leaves, feed-forward: [B, T, D] -> [B, T, D]."""
 
     def __init__(self, width: int, config: LayersConfig) -> None:
         super().__init__()
@@ -229,9 +229,9 @@ class EncoderLayer(_Layer):
         self._finish(width, config, 2)
 
     def forward(self, states: Tensor, mask: Tensor, turns: Turns | None = None) -> Tensor:
-        """``states`` [B, T, D], ``mask`` [B, T] bool: padding is not looked at."""
+        """``states`` [B, T, D], ``mask`` [B, 1 or T, T] bool: which positions each may look at."""
         queries, keys, values = self.attention.read(self._before(0, states), turns)
-        states = self._add(0, states, self.attention(queries, keys, values, mask[:, None]))
+        states = self._add(0, states, self.attention(queries, keys, values, mask))
         return self._add(1, states, self.feedforward(self._before(1, states)))
 
 

@@ -58,6 +58,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
                                          "positions": "rotary", "activation": "swiglu", "norm": "rms"},
     "transformer, norms last": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24,
                                 "norm_first": False},
+    "transformer, causal": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24, "causal": True},
     "pretrained": {"kind": "pretrained", "model": TINY},
     "pretrained, mixed, frozen below, in windows": {"kind": "pretrained", "model": TINY, "mix": "scalar", "freeze": 1,
                                                     "window": 16},

@@ -41,7 +41,7 @@ def test_the_first_layer_reads_scaled_embeddings_and_positions() -> None:
     encoder, tokens = _encoder(), Tokens.of([[4, 4, 6]])
     encoded = encoder(tokens)
     first = encoded.layers[0] * math.sqrt(32) + sinusoids(torch.arange(3), 32)
-    torch.testing.assert_close(encoder.stack[0](first, tokens.mask), encoded.layers[1])
+    torch.testing.assert_close(encoder.stack[0](first, tokens.mask[:, None]), encoded.layers[1])
     assert not torch.allclose(encoded.states[0, 0], encoded.states[0, 1])  # one token, two positions
 
 
@@ -67,6 +67,19 @@ def test_every_parameter_gets_a_gradient(positions: str) -> None:
     encoder = _encoder(SMALL.model_copy(update={"positions": positions, "dropout": 0.0})).train()
     encoder(Tokens.of([[4, 5, 6, 7], [8, 9, 10]])).states.square().mul(torch.rand(32)).sum().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
+def test_causal_states_are_those_of_the_text_that_ends_there(positions: str, training: bool) -> None:
+    config = SMALL.model_copy(update={"causal": True, "positions": positions, "dropout": 0.0})
+    encoder, sentence = _encoder(config).train(training), _sentences(1, 9)[0] + [4, 5, 6]
+    whole = encoder(Tokens.of([sentence, [7]]))
+    for length in range(1, len(sentence) + 1):
+        ended = encoder(Tokens.of([sentence[:length]]))
+        torch.testing.assert_close(whole.states[0, :length], ended.states[0])
+    assert encoder.causal
+    assert not _encoder().causal
 
 
 def test_learned_positions_end() -> None:

@@ -15,8 +15,8 @@ from seq2x.heads import LanguageModelHeadConfig, Outputs
 from seq2x.heads.language_model import LanguageModelHead
 from seq2x.model import Model
 
-ABLE = [name for name, settings in ENCODERS.items()
-        if settings["kind"] == "recurrent" and not settings.get("reversed") and not settings.get("front")]
+ABLE = [name for name, settings in ENCODERS.items() if settings.get("causal") or (
+    settings["kind"] == "recurrent" and not settings.get("reversed") and not settings.get("front"))]
 KIND = "language_model"
 LOOKING = ["language_model", "language_model key and value"]
 
@@ -38,7 +38,8 @@ def by_hand(head: LanguageModelHead, encoded: Encoded, ids: list[int], row: int)
     return sides
 
 
-@pytest.mark.parametrize("encoder", ["recurrent", "recurrent one direction", "recurrent two layers, gru"])
+@pytest.mark.parametrize("encoder", ["recurrent", "recurrent one direction", "recurrent two layers, gru",
+                                     "transformer, causal"])
 @pytest.mark.parametrize("head", ["language_model", "language_model of the most frequent"])
 def test_scores_loss_and_predictions_are_those_of_single_states(encoder: str, head: str) -> None:
     model = build(encoder, head).eval()
@@ -102,6 +103,11 @@ def test_an_encoder_that_sees_both_sides_is_refused(encoder: str) -> None:
     outputs = Outputs(SIZE, direction=body.direction_width, causal=body.causal)
     with pytest.raises(ValueError, match="needs an encoder with two recurrent directions, or one that sees nothing"):
         LanguageModelHeadConfig().build(body.dims, body.summary_width, outputs)
+
+
+def test_hidden_tokens_want_an_encoder_that_sees_both_sides() -> None:
+    with pytest.raises(ValueError, match=r"this encoder sees nothing to the right; expected objective = 'neighbours'"):
+        LanguageModelHeadConfig(objective="masked").build((8, 8), 8, Outputs(SIZE, causal=True))
 
 
 def test_of_a_causal_encoder_any_layer_can_be_read() -> None:

@@ -62,7 +62,7 @@ def test_a_layer_equals_that_of_torch(activation: Activation, training: bool, no
         nn.init.normal_(parameter, std=0.3)
     states, mask = _case(8, 12)
     expected = _torch_layer(ours, activation, norm_first)(states, src_key_padding_mask=~mask)
-    torch.testing.assert_close(ours.train(training)(states, mask)[mask], expected[mask])
+    torch.testing.assert_close(ours.train(training)(states, mask[:, None])[mask], expected[mask])
 
 
 def test_attention_by_hand() -> None:
@@ -97,11 +97,11 @@ def test_rows_keep_their_bits_in_any_batch() -> None:
     layer = EncoderLayer(64, _config(feedforward=128)).eval()
     states, mask = _case(24, 80, width=64)
     with torch.inference_mode():
-        together = layer(states, mask)
+        together = layer(states, mask[:, None])
         for row in range(24):
             length = int(mask[row].sum())
             padded, eight = length + -length % 16, torch.full((8,), row)
-            alone = layer(states[eight, :padded], mask[eight, :padded])
+            alone = layer(states[eight, :padded], mask[eight, None, :padded])
             assert torch.equal(alone[0, :length], together[row, :length])
 
 
