@@ -12,7 +12,8 @@ from seq2x.config import laid_over, parse
 from seq2x.settings import RunConfig
 
 FOLDER = Path(__file__).parent.parent / "recipes" / "ablations"
-KEYS = {"cites", "set", "drop", "members", "snapshots", "teachers", "first", "like", "against"}
+KEYS = {"cites", "set", "drop", "members", "snapshots", "teachers", "first", "target_first", "vectors", "like",
+        "against"}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -24,6 +25,8 @@ def filled(settings: dict[str, Any]) -> RunConfig:
     for table in ("start", "distil"):
         if table in settings:
             settings[table]["from"] = "a"
+    if "vectors" in settings["encoder"].get("embedding", {}):
+        settings["encoder"]["embedding"]["vectors"]["path"] = "a"
     for task in settings["tasks"].values():
         task |= dict.fromkeys(("train", "dev"), ["a", "b"] if task["kind"] == "translate" else "a")
     return parse(RunConfig, settings, "variant")
@@ -47,8 +50,12 @@ def test_every_variant_can_be_trained(task: str) -> None:
             del table[last]
         settings = laid_over(changed, variant.get("set", {}))
         assert (filled(settings) != plain) == ("set" in variant), name
-        if first := variant.get("first"):
+        for first in (variant[key] for key in ("first", "target_first") if key in variant):
             before = {key: table for key, table in settings.items() if key not in ("start", "tasks")}
             assert {task.kind for task in filled(laid_over(before, first)).tasks.values()} == {"language_model"}
+        if "vectors" in variant:
+            assert "first" in own[variant["vectors"]]
+        assert ("vectors" in variant) == ("vectors" in settings["encoder"].get("embedding", {}))
+        assert ("first" in variant) == ("start" in settings)
         assert "members" in variant or "set" in variant
     assert base == read(task)

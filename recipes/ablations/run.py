@@ -28,6 +28,7 @@ from seq2x.overview import parameters
 from seq2x.reports.ablations import Row, markdown, plot
 from seq2x.reports.console import ConsoleDisplay
 from seq2x.run import predictor
+from seq2x.text import SPECIALS
 
 HERE, DATA = Path(__file__).parent, Path(os.environ.get("SEQ2X_DATA", ".data"))
 TRAIN, DEV = {"tag": 2000, "classify": 2500, "translate": 6000}, 500
@@ -47,7 +48,7 @@ VARIANTS: dict[str, Any] = {"base": {"cites": ""}, **MORE[0], **MORE[1]}
 
 
 def prepare() -> None:
-    """Write the parts of the set that are used; what is left of train is raw text, and for questions test as well."""
+    """Write the parts of the set that are used, and raw text for the language models: train, or either side of it."""
     def read(name: str, end: str = "\n") -> list[str]:
         path = DATA / name
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -56,34 +57,37 @@ def prepare() -> None:
     def save(name: str, items: list[str], end: str = "\n") -> None:
         (OUT / "data" / name).write_bytes("".join(item + end for item in items).encode("utf-8"))
 
-    if (OUT / "data" / "raw.txt").exists():
+    last = "raw.target" if arguments.task == "translate" else "raw"
+    if (OUT / "data" / f"{last}.txt").exists():
         return
     (OUT / "data").mkdir(parents=True, exist_ok=True)
-    size, raw = TRAIN[arguments.task], []
+    size, raw = TRAIN[arguments.task], {}
     if arguments.task == "translate":
         for side in ("de", "en"):
             save(f"train.{side}", read(f"multi30k/train.{side}.gz")[:size])
             save(f"dev.{side}", read(f"multi30k/val.{side}.gz"))
             save(f"test.{side}", read(f"multi30k/test_2016_flickr.{side}.gz"))
-        raw = read("multi30k/train.de.gz")
+        raw = {"raw": read("multi30k/train.de.gz"), "raw.target": read("multi30k/train.en.gz")}
     else:
         end, files = ("\n\n", "conll2000/{}.txt.gz") if arguments.task == "tag" else ("\n", "trec/{}.coarse.tsv")
         items, test = read(files.format("train"), end), read(files.format("test"), end)
         random.Random(0).shuffle(items)
         if arguments.task == "tag":
-            raw = [" ".join(line.split(" ")[0] for line in item.split("\n")) for item in items[DEV:]]
+            raw["raw"] = [" ".join(line.split(" ")[0] for line in item.split("\n")) for item in items[DEV:]]
         else:
-            test, raw = test + items[DEV + size :], [item.split("\t")[1] for item in items[DEV : DEV + size]]
+            test += items[DEV + size :]
+            raw["raw"] = [item.split("\t")[1] for item in items[DEV : DEV + size]]
         for name, part in (("dev", items[:DEV]), ("train", items[DEV : DEV + size]), ("test", test)):
             save(f"{name}.data", part, end)
-    save("raw.dev.txt", raw[:DEV])
-    save("raw.txt", raw[DEV:])
+    for name, texts in raw.items():
+        save(f"{name}.dev.txt", texts[:DEV])
+        save(f"{name}.txt", texts[DEV:])
 
 
-def files(kind: str, split: str) -> Any:
+def files(kind: str, split: str, raw: str = "raw") -> Any:
     """The data of a task of some kind."""
     if kind == "language_model":
-        return str(OUT / "data" / ("raw.txt" if split == "train" else "raw.dev.txt"))
+        return str(OUT / "data" / (f"{raw}.txt" if split == "train" else f"{raw}.dev.txt"))
     names = [f"{split}.de", f"{split}.en"] if kind == "translate" else [f"{split}.data"]
     paths = [str(OUT / "data" / name) for name in names]
     return paths if kind == "translate" else paths[0]
@@ -101,17 +105,41 @@ def settings_of(variant: dict[str, Any]) -> dict[str, Any]:
     return laid_over(found, variant.get("set", {}))
 
 
-def trained(settings: dict[str, Any], directory: Path, seed: int) -> float:
-    """Train, unless that is done; return the minutes it took."""
+def trained(settings: dict[str, Any], directory: Path, seed: int, raw: str = "raw") -> float:
+    """Train, unless that is done; return the minutes it took. Language models read the text ``raw``."""
     done = directory / "minutes.json"
     if not done.exists():
         for task in settings["tasks"].values():
-            task |= {split: files(task["kind"], split) for split in ("train", "dev")}
+            task |= {split: files(task["kind"], split, raw) for split in ("train", "dev")}
         config = parse(RunConfig, settings, str(directory), [f"seed={seed}", *arguments.set])
         began, fresh = time.process_time(), not (directory / checkpoint.STATE).exists()
         run = train(config, directory, resume=not fresh, display=ConsoleDisplay())
         checkpoint.write(done, json.dumps((time.process_time() - began if fresh else run.progress.seconds) / 60))
     return float(json.loads(done.read_text()))
+
+
+def place(name: str, seed: int, before: str = "") -> Path:
+    return OUT / re.sub(r"\W+", "-", name) / f"seed-{seed}{before}"
+
+
+def language_model(name: str, seed: int, key: str = "first") -> tuple[str, float]:
+    """Train the language model that a variant begins with; return its run, and the minutes it took."""
+    directory, settings = place(name, seed, f"-{key}"), settings_of(VARIANTS[name])
+    settings = {key: table for key, table in settings.items() if key not in ("start", "tasks")}
+    minutes = trained(laid_over(settings, VARIANTS[name][key]), directory, seed,
+                      "raw.target" if key == "target_first" else "raw")
+    return str(directory), minutes
+
+
+def vectors_of(run: str) -> str:
+    """Write the embeddings of a run's words in the text format of word2vec; return the file."""
+    loaded, path = checkpoint.load(run), Path(run) / "vectors.txt"
+    rows = loaded.model.encoder.table.weight.tolist()[len(SPECIALS) :]
+    lines = [f"{len(rows)} {len(rows[0])}"] + [
+        f"{word} {' '.join(f'{number:.6g}' for number in row)}"
+        for word, row in zip(loaded.source.entries[len(SPECIALS) :], rows, strict=True)]
+    checkpoint.write(path, "\n".join(lines) + "\n")
+    return str(path)
 
 
 def places_of(name: str, seed: int) -> tuple[list[Path], float]:
@@ -122,16 +150,21 @@ def places_of(name: str, seed: int) -> tuple[list[Path], float]:
     if members := variant.get("members"):
         found = [places_of("base", seed + 1000 * number) for number in range(members)]
         return [places[0] for places, _ in found], sum(minutes for _, minutes in found)
-    directory = OUT / re.sub(r"\W+", "-", name) / f"seed-{seed}"
-    settings, minutes = settings_of(variant), 0.0
-    if first := variant.get("first"):
-        settings["start"]["from"] = str(directory.with_name(f"{directory.name}-first"))
-        before = laid_over({key: table for key, table in settings.items() if key not in ("start", "tasks")}, first)
-        minutes += trained(before, Path(settings["start"]["from"]), seed)
+    directory, settings, minutes = place(name, seed), settings_of(variant), list[float]()
+    if "first" in variant:
+        settings["start"]["from"], spent = language_model(name, seed)
+        minutes.append(spent)
+    if "target_first" in variant:
+        settings["tasks"]["translate"]["decoder_from"], spent = language_model(name, seed, "target_first")
+        minutes.append(spent)
+    if like := variant.get("vectors"):
+        run, spent = language_model(like, seed)
+        settings["encoder"]["embedding"]["vectors"]["path"] = vectors_of(run)
+        minutes.append(spent)
     if teachers := variant.get("teachers"):
-        settings["distil"]["from"] = [str(place) for place in places_of(teachers, seed)[0]]
-    minutes += trained(settings, directory, seed)
-    return [directory / "snapshots" if variant.get("snapshots") else directory], minutes
+        settings["distil"]["from"] = [str(run) for run in places_of(teachers, seed)[0]]
+    minutes.append(trained(settings, directory, seed))
+    return [directory / "snapshots" if variant.get("snapshots") else directory], sum(minutes)
 
 
 def measured(name: str, seed: int) -> dict[str, Any]:
