@@ -119,6 +119,7 @@ def trained(settings: dict[str, Any], directory: Path, seed: int, raw: str = "ra
 
 
 def place(name: str, seed: int, before: str = "") -> Path:
+    """Where a variant is trained, or what comes ``before`` it."""
     return OUT / re.sub(r"\W+", "-", name) / f"seed-{seed}{before}"
 
 
