@@ -45,8 +45,9 @@ def test_the_first_layer_reads_scaled_embeddings_and_positions() -> None:
     assert not torch.allclose(encoded.states[0, 0], encoded.states[0, 1])  # one token, two positions
 
 
-def test_a_sentence_keeps_its_bits_in_any_batch() -> None:
-    encoder, sentences = _encoder(), _sentences(24, 70)
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_sentence_keeps_its_bits_in_any_batch(causal: bool) -> None:
+    encoder, sentences = _encoder(SMALL.model_copy(update={"causal": causal})), _sentences(24, 70)
     with torch.inference_mode():
         together = encoder(Tokens.of(sentences, multiple=16))
         for row, sentence in enumerate(sentences):
