@@ -38,7 +38,8 @@ def shaken(made: Loaded) -> Loaded:
 
 def language_model(folder: Path, **encoder: Any) -> Loaded:
     """Write a run of one, which knows the words but the last, and another."""
-    lm = {"kind": "language_model", "train": "a", "limit": {"max_tokens": 30}}
+    lm = {"kind": "language_model", "train": "a", "dev": "a", "limit": {"max_tokens": 30},
+          "bptt": 6 if encoder.get("cell") == "gru" else 0}
     if not encoder.get("causal", True):
         lm["head"] = {"objective": "masked"}
     body = {"embedding": {"width": 16}, **encoder}
