@@ -17,7 +17,7 @@ from seq2x.config import read
 from seq2x.corpus import read_examples
 from seq2x.settings import RunConfig
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "ncbi" / "ncbi.toml"
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "tagging" / "ncbi-disease.toml"
 
 
 def main(data: Path, work: Path) -> None:

@@ -20,7 +20,7 @@ from seq2x.settings import RunConfig
 from seq2x.training.progress import FitConfig, Progress, Score, Update
 
 PADDED = 28  # tokens of a sentence of mean length (25), as it is padded: so that 32 of them are a batch
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "conll2000" / "conll2000.toml"
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "tagging" / "conll2000.toml"
 
 
 class Watch:
