@@ -35,7 +35,8 @@ arguments = parser.parse_args()
 chosen = dict(SETS[arguments.name])
 pattern = (DATA / arguments.name / chosen.pop("files")).as_posix()
 files = {part: pattern.format(part=part) for part in ("train", "dev", "test")}
-paths = [f'tasks.sentences.{part}="{files[part]}"' for part in ("train", "dev")]
+parts = ("train",) if "hold_out" in chosen.get("tasks", {}).get("sentences", {}) else ("train", "dev")
+paths = [f'tasks.sentences.{part}="{files[part]}"' for part in parts]
 found: list[float] = []
 for seed in arguments.seeds:
     config = parse(RunConfig, laid_over(BASE, chosen), arguments.name, [*paths, f"seed={seed}", *arguments.set])
