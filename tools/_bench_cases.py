@@ -200,7 +200,7 @@ def epoch(backend: str, case: str) -> Duel:
 def accuracy(ours: str, peer: str) -> Duel:
     """A variant of ours and a model of the tutorial, trained to the end.
 
-    On jax: on torch an epoch takes the peer 5,200 seconds of the processor (``tools/bench classify``), 60 times as long.
+    On jax: an epoch on torch takes the peer 5,200 processor seconds (``tools/bench classify``), 60 times as long.
     """
     return Duel(
         ("classify_ours.py", ours, "accuracy", "DATA", "WORK"),
