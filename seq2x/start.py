@@ -27,6 +27,8 @@ SHOWN = 5
 """Entries and differences that a message shows."""
 FREE = {"keep": {"joint", "dropout"}, "grow": {"joint", "dropout", "size", "min_count"}}
 """Settings of a text processor that may be others than in the older run, if its vocabulary is kept or grows."""
+COVERAGE = {"coverage", "feature", "refinement"}
+"""Modules of coverage, which a head may be given later than the rest (See et al. 2017, section 4): they begin anew."""
 
 
 def fill_in(config: RunConfig, older: RunConfig) -> RunConfig:
@@ -107,6 +109,8 @@ def take(made: Loaded, older: Loaded) -> list[str]:
     taken = 0
     with torch.no_grad():
         for name, parameter in new.items():
+            if name not in old:
+                continue  # coverage
             axes, shared = places.get(id(parameter), ((), None))
             block: Tensor = old[name]
             if shared is None:
@@ -275,7 +279,7 @@ def _check_sizes(
 ) -> None:
     new, old = (dict(loaded.model.named_parameters(remove_duplicate=False)) for loaded in (made, older))
     problems = [f"{name} is not there" for name, _ in made.model.named_parameters()
-                if name.startswith(prefixes) and name not in old]
+                if name.startswith(prefixes) and name not in old and not COVERAGE & set(name.split("."))]
     problems += [f"{name} is not here" for name, _ in older.model.named_parameters()
                  if name.startswith(prefixes) and name not in new]
     for name in (name for name in new if name in old):
@@ -320,6 +324,12 @@ def _report(made: Loaded, older: Loaded, heads: Sequence[str], taken: int) -> li
     for name, shared in _vocabularies(made, older, heads).items():
         beyond = _some('new', shared.added) + _some('left', shared.left)
         lines.append(f"{name}: {len(shared.new):,} taken{beyond}")
+    before = dict(older.model.named_parameters(remove_duplicate=False))
+    for name in heads:
+        added = [parameter.numel() for what, parameter in made.model.head(name).named_parameters()
+                 if f"heads.{name}.{what}" not in before]
+        if added:
+            lines.append(f"new: the coverage of {name}, {sum(added):,} parameters")
     for what, here, there in (("new", made, older), ("left", older, made)):
         names = [name for name in here.config.tasks if name not in heads or name not in there.config.tasks]
         if names:

@@ -212,6 +212,39 @@ def test_it_starts_from_a_tied_or_untied_table(tmp_path: Path) -> None:
                            older.model.get_parameter("encoder.embedding.table.weight"))
 
 
+def with_coverage(
+    directory: Path, decoder: dict[str, Any], coverage: dict[str, Any]
+) -> tuple[Loaded, Loaded, list[str]]:
+    """A translator without coverage, one with it that starts from the first, and what was said."""
+    heads = [{"kind": "translate", "decoder": {**decoder, "coverage": each}} for each in ({"kind": "none"}, coverage)]
+    older = checkpoint.load(write_run(directory / "old", {"t": task("translate", head=heads[0])}))
+    data = config.given(older.config) | {"start": {"from": f"{directory}/old"},
+                                         "tasks": {"t": task("translate", head=heads[1])}}
+    new = config.parse(RunConfig, data, "new")
+    made = Loaded(new, build_model(new, older.source, older.target, {}), older.source, older.target, {})
+    return older, made, start.take(made, older)
+
+
+@pytest.mark.parametrize("kind", ["sum", "fertility", "gated", "embedding"])
+@pytest.mark.parametrize("attention", ["additive", "multiplicative"])
+def test_coverage_is_switched_on_later(tmp_path: Path, kind: str, attention: str) -> None:
+    decoder = {"kind": "recurrent", "width": 16, "hidden": 16, "attention": {"kind": attention}}
+    older, made, said = with_coverage(tmp_path, decoder, {"kind": kind})
+    before, after = (dict(each.model.named_parameters(remove_duplicate=False)) for each in (older, made))
+    assert set(before) < set(after)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    added = [after[name].numel() for name in set(after) - set(before)]
+    assert f"new: the coverage of t, {sum(added):,} parameters" in said
+
+
+def test_refinement_that_is_switched_on_later_begins_by_changing_nothing(tmp_path: Path) -> None:
+    decoder = {"kind": "transformer", "width": 16, "layers": 2, "heads": 2, "feedforward": 24}
+    older, made, said = with_coverage(tmp_path, decoder, {"kind": "sum"})
+    assert any(line.startswith("new: the coverage of t") for line in said)
+    outputs = [Translator([each]).translate(LINES) for each in (older, made)]
+    assert outputs[0] == outputs[1]
+
+
 @pytest.mark.parametrize("name", [name for name in ENCODERS if "pretrained" not in name])  # whose tokens are fixed
 def test_an_encoder_has_no_other_part_for_each_token(name: str) -> None:
     small, large = (parse(EncoderConfig, ENCODERS[name]).build(SIZE + more, CHARACTERS + more) for more in (0, 3))

@@ -1,4 +1,4 @@
-"""Translation with and without each form of coverage, equal size and updates: trains every variant, prints the table.
+"""Translation with and without each form of coverage: trains models without, goes on with each form, prints the table.
 
     tools/get_data bible tatoeba-en-fr gold-align-enfr
     python recipes/coverage/run.py --seeds 1 2
@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from seq2x import Translator, checkpoint, metrics, train
+from seq2x import Trained, Translator, checkpoint, metrics, train
 from seq2x.config import laid_over, parse
 from seq2x.data.files import read_lines
 from seq2x.overview import parameters
@@ -27,8 +27,11 @@ from seq2x.settings import RunConfig
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SEQ2X_DATA", ".data"))
-BASE, ALIGNMENT, VARIANTS = (tomllib.loads((HERE / f"{name}.toml").read_text("utf-8"))
-                             for name in ("coverage", "alignment", "variants"))
+RECURRENT, TRANSFORMER, ALIGNMENT, FURTHER, VARIANTS = (
+    tomllib.loads((HERE / f"{name}.toml").read_text("utf-8"))
+    for name in ("coverage", "transformer", "alignment", "further", "variants"))
+BASES = {"recurrent": RECURRENT, "transformer": laid_over(RECURRENT, TRANSFORMER)}
+"""What is trained without coverage, and every variant goes on from."""
 BINS = ((1, 16), (17, 24), (25, 32), (33, 999))
 """Source words from and to, for BLEU by length."""
 DROPPED = 0.1
@@ -44,13 +47,6 @@ parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", h
 parser.add_argument("--no-alignment", action="store_true", help="leave out what the alignment error rate needs")
 parser.add_argument("--resume", action="store_true", help="go on where it stopped; what is done is not done again")
 arguments = parser.parse_args()
-
-
-def settings(variant: str) -> dict[str, Any]:
-    """What a variant lays over the base."""
-    own = dict(VARIANTS[variant])
-    before = own.pop("like", None) or own.pop("of", None)
-    return laid_over(settings(before), own) if before else own
 
 
 def parted(side: str, language: str) -> str:
@@ -74,15 +70,33 @@ def files(kind: str, part: str) -> list[str]:
     return [path.as_posix() for path in paths]
 
 
-@cache
-def trained(kind: str, variant: str, seed: int) -> tuple[Translator, float]:
-    """Train once, or take what is there; return the translator and the minutes of training."""
-    laid = laid_over(laid_over(BASE, ALIGNMENT if kind == "alignment" else {}), settings(variant))
+def fitted(kind: str, name: str, seed: int, laid: Mapping[str, Any], *overrides: str) -> Trained:
+    """Train once, or take what is there."""
     paths = [f"tasks.translate.{part}={json.dumps(files(kind, part))}" for part in ("train", "dev")]
-    config = parse(RunConfig, laid, variant, [*paths, f"seed={seed}", *arguments.set])
-    run = train(config, arguments.out / kind / variant / f"seed-{seed}", resume=arguments.resume,
-                display=ConsoleDisplay())
-    return Translator.load(run.directory), run.progress.seconds / 60
+    config = parse(RunConfig, laid, name, [*paths, f"seed={seed}", *overrides, *arguments.set])
+    return train(config, arguments.out / kind / name / f"seed-{seed}", resume=arguments.resume,
+                 display=ConsoleDisplay())
+
+
+def laid_of(kind: str, base: str) -> dict[str, Any]:
+    """The settings of a model without coverage."""
+    return laid_over(BASES[base], ALIGNMENT if kind == "alignment" else {})
+
+
+@cache
+def begun(kind: str, base: str, seed: int) -> Trained:
+    """The model without coverage."""
+    return fitted(kind, base, seed, laid_of(kind, base))
+
+
+@cache
+def further(kind: str, variant: str, seed: int) -> Trained:
+    """That model, trained further as a variant."""
+    own = dict(VARIANTS[variant])
+    base = own.pop("base", "recurrent")
+    before = begun(kind, base, seed).directory
+    laid = laid_over(laid_over(laid_of(kind, base), FURTHER), own)
+    return fitted(kind, variant, seed, laid, f'start.from="{before.as_posix()}"')
 
 
 def attended(found: Translation) -> list[float]:
@@ -128,16 +142,18 @@ def one(variant: str, seed: int) -> dict[str, float]:
         known: dict[str, float] = json.loads(path.read_text("utf-8"))
         return known
     model = VARIANTS[variant].get("of", variant)
-    translator, minutes = trained("bible", model, seed)
-    search = translator.search.model_copy(update=settings(variant).get("tasks", {}).get("translate", {}).get("search"))
+    run = further("bible", model, seed)
+    translator = Translator.load(run.directory)
+    search = translator.search.model_copy(update=VARIANTS[variant].get("tasks", {}).get("translate", {}).get("search"))
     sources, references = (read_lines(path) for path in files("bible", "test"))
     found = translator.translate(sources, search=search, details=True)
     sums = [each for translation in found for each in attended(translation)]
     scores = measured(sources, [translation.text for translation in found], references)
-    scores |= {"dropped words %": 100 * sum(each < DROPPED for each in sums) / len(sums), "minutes": minutes,
+    scores |= {"dropped words %": 100 * sum(each < DROPPED for each in sums) / len(sums),
+               "minutes": run.progress.seconds / 60,
                "parameters": sum(parameters(translator.loaded.model).values())}
     if not arguments.no_alignment:
-        scores["AER"] = alignment_error(trained("alignment", model, seed)[0])
+        scores["AER"] = alignment_error(Translator.load(further("alignment", model, seed).directory))
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write(path, json.dumps(scores, indent=1))
     return scores

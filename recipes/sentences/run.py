@@ -10,10 +10,11 @@ import argparse
 import os
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from seq2x import Classifier, evaluate, train
+from seq2x import Classifier, Evaluation, evaluate, train
 from seq2x.config import laid_over, parse
 from seq2x.corpus import read_examples
 from seq2x.reports.console import ConsoleDisplay
@@ -38,6 +39,14 @@ files = {part: pattern.format(part=part) for part in ("train", "dev", "test")}
 parts = ("train",) if "hold_out" in chosen.get("tasks", {}).get("sentences", {}) else ("train", "dev")
 paths = [f'tasks.sentences.{part}="{files[part]}"' for part in parts]
 found: list[float] = []
+runs: list[Path] = []
+
+
+def test(runs: Sequence[Path]) -> Evaluation:
+    """Score one model, or several that act as one."""
+    return evaluate(Classifier.load(runs), read_examples(config.tasks["sentences"], files["test"]))
+
+
 for seed in arguments.seeds:
     config = parse(RunConfig, laid_over(BASE, chosen), arguments.name, [*paths, f"seed={seed}", *arguments.set])
     began = time.process_time()
@@ -46,10 +55,13 @@ for seed in arguments.seeds:
     minutes = (time.process_time() - began) / 60
     print(f"seed {seed}: {minutes:.1f} CPU minutes; best dev {run.progress.best:.2f}", flush=True)
     if not arguments.no_test:
-        result = evaluate(Classifier.load(directory), read_examples(config.tasks["sentences"], files["test"]))
+        result = test([directory])
         print(f"seed {seed}: test {result.metric} {result.value:.2f}; {result.scores}", flush=True)
         found.append(result.value)
+        runs.append(directory)
 
 if found:
     spread = f" +- {stdev(found):.2f}" if len(found) > 1 else ""
     print(f"{arguments.name}, test, {len(found)} seeds: {mean(found):.2f}{spread}")
+    if len(found) > 1:
+        print(f"all of them together: {test(runs).value:.2f}")
