@@ -195,7 +195,7 @@ TaskConfig = Annotated[
 
 
 class StartConfig(Config):
-    """An older run that training begins with: what fits is taken from it, by name; the rest, such as coverage, is new."""
+    """An older run that training begins with: what fits is taken by name; the rest, as coverage, is new."""
 
     model_config = ConfigDict(populate_by_name=True)
 
