@@ -28,7 +28,8 @@ SHOWN = 5
 FREE = {"keep": {"joint", "dropout"}, "grow": {"joint", "dropout", "size", "min_count"}}
 """Settings of a text processor that may be others than in the older run, if its vocabulary is kept or grows."""
 COVERAGE = {"coverage", "feature", "refinement"}
-"""Modules of coverage, which a head may be given later than the rest (See et al. 2017, section 4): they begin anew."""
+"""Modules of coverage, which a head may be given later than the rest (See et al. 2017, section 4): they begin anew, but
+for W3, the attention's ``feature``, which begins at zero, so that the model begins as it was."""
 
 
 def fill_in(config: RunConfig, older: RunConfig) -> RunConfig:
@@ -110,7 +111,9 @@ def take(made: Loaded, older: Loaded) -> list[str]:
     with torch.no_grad():
         for name, parameter in new.items():
             if name not in old:
-                continue  # coverage
+                if "feature" in name.split("."):
+                    parameter.zero_()
+                continue
             axes, shared = places.get(id(parameter), ((), None))
             block: Tensor = old[name]
             if shared is None:

@@ -11,7 +11,7 @@ import torch
 from contracts.pieces import CHARACTERS, ENCODERS, SIZE, parse
 from safetensors.torch import load_file
 from tiny_data import quiet, settings, write_files, write_split
-from tiny_runs import LINES, task, write_run
+from tiny_runs import LINES, TARGETS, task, write_run
 
 from seq2x import Classifier, Tagger, Translator, checkpoint, config, extract, start
 from seq2x.build import build_model
@@ -217,9 +217,9 @@ def with_coverage(
 ) -> tuple[Loaded, Loaded, list[str]]:
     """A translator without coverage, one with it that starts from the first, and what was said."""
     heads = [{"kind": "translate", "decoder": {**decoder, "coverage": each}} for each in ({"kind": "none"}, coverage)]
-    older = checkpoint.load(write_run(directory / "old", {"t": task("translate", head=heads[0])}))
+    older = checkpoint.load(write_run(directory / "old", {"t": task("translate", 80, head=heads[0])}))
     data = config.given(older.config) | {"start": {"from": f"{directory}/old"},
-                                         "tasks": {"t": task("translate", head=heads[1])}}
+                                         "tasks": {"t": task("translate", 80, head=heads[1])}}
     new = config.parse(RunConfig, data, "new")
     made = Loaded(new, build_model(new, older.source, older.target, {}), older.source, older.target, {})
     return older, made, start.take(made, older)
@@ -235,14 +235,21 @@ def test_coverage_is_switched_on_later(tmp_path: Path, kind: str, attention: str
     assert all(torch.equal(after[name], value) for name, value in before.items())
     added = [after[name].numel() for name in set(after) - set(before)]
     assert f"new: the coverage of t, {sum(added):,} parameters" in said
+    changes_nothing(older, made)
+
+
+def changes_nothing(older: Loaded, made: Loaded) -> None:
+    """The two say the same, and of given translations the same."""
+    pairs = list(zip(LINES, TARGETS, strict=True))
+    outputs = [(Translator([each]).translate(LINES), Translator([each]).score(pairs)) for each in (older, made)]
+    assert outputs[0] == outputs[1]
 
 
 def test_refinement_that_is_switched_on_later_begins_by_changing_nothing(tmp_path: Path) -> None:
     decoder = {"kind": "transformer", "width": 16, "layers": 2, "heads": 2, "feedforward": 24}
     older, made, said = with_coverage(tmp_path, decoder, {"kind": "sum"})
     assert any(line.startswith("new: the coverage of t") for line in said)
-    outputs = [Translator([each]).translate(LINES) for each in (older, made)]
-    assert outputs[0] == outputs[1]
+    changes_nothing(older, made)
 
 
 @pytest.mark.parametrize("name", [name for name in ENCODERS if "pretrained" not in name])  # whose tokens are fixed
