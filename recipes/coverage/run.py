@@ -30,7 +30,7 @@ DATA = Path(os.environ.get("SEQ2X_DATA", ".data"))
 RECURRENT, TRANSFORMER, ALIGNMENT, FURTHER, VARIANTS = (
     tomllib.loads((HERE / f"{name}.toml").read_text("utf-8"))
     for name in ("coverage", "transformer", "alignment", "further", "variants"))
-BASES = {"recurrent": RECURRENT, "transformer": laid_over(RECURRENT, TRANSFORMER)}
+BASES: dict[str, dict[str, Any]] = {"recurrent": {}, "transformer": TRANSFORMER}
 """What is trained without coverage, and every variant goes on from."""
 BINS = ((1, 16), (17, 24), (25, 32), (33, 999))
 """Source words from and to, for BLEU by length."""
@@ -80,7 +80,7 @@ def fitted(kind: str, name: str, seed: int, laid: Mapping[str, Any], *overrides:
 
 def laid_of(kind: str, base: str) -> dict[str, Any]:
     """The settings of a model without coverage."""
-    return laid_over(BASES[base], ALIGNMENT if kind == "alignment" else {})
+    return laid_over(laid_over(RECURRENT, ALIGNMENT if kind == "alignment" else {}), BASES[base])
 
 
 @cache
