@@ -15,6 +15,7 @@ from torch import Tensor
 from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.checkpoint import Loaded
+from seq2x.encoders.bag import BagEncoderConfig
 from seq2x.errors import ConfigError, RunError, nearest
 from seq2x.heads.base import Head
 from seq2x.heads.language_model import LanguageModelHead
@@ -63,6 +64,9 @@ def load(config: RunConfig) -> Loaded:
     assert start is not None
     older = checkpoint.load(start.run)
     _check_tasks(config, older.config, start)
+    if start.vocabulary == "new" and isinstance(config.encoder, BagEncoderConfig) and config.encoder.ngrams:
+        raise ConfigError("start.vocabulary = 'new': the n-grams of an encoder of kind 'bag' are those of its own "
+                          "vocabulary; expected 'keep' or 'grow'")
     if start.vocabulary != "new":
         _check_text("text", config.text, older.config.text, start)
         if config.target_text is not None and known(config, older)[1] is not None:

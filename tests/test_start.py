@@ -196,6 +196,17 @@ def test_a_new_vocabulary_takes_the_vectors_of_what_both_have(tmp_path: Path) ->
     assert any(line.startswith("target tokens of t: 6 taken; 1 new: neu; ") for line in report)
 
 
+def test_ngrams_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
+    text, bag = {"kind": "words"}, {"kind": "bag", "embedding": {"width": 8}, "buckets": 30}
+    data = {"text": text, "encoder": bag, "tasks": {"t": task("classify")},
+            "start": {"from": f"{tmp_path}/old", "vocabulary": "new"}}
+    write_run(tmp_path / "old", {"t": task("classify")}, "bag", "words")
+    with pytest.raises(ConfigError, match=r"n-grams .* those of its own vocabulary; expected 'keep' or 'grow'"):
+        start.load(config.parse(RunConfig, data, "new"))
+    data["start"]["vocabulary"] = "grow"
+    assert start.load(config.parse(RunConfig, data, "new")).config.encoder.kind == "bag"
+
+
 def test_it_starts_from_a_tied_or_untied_table(tmp_path: Path) -> None:
     """Three-way tied weights, and the same run with its tables apart."""
     decoder = {"kind": "recurrent", "width": 16, "hidden": 16}

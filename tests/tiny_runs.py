@@ -40,6 +40,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
                          "embedding": {"width": 10, "shape_width": 3,
                                        "characters": {"width": 6, "maps": 3, "windows": [2, 3]}}},
     "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
+    "bag": {"kind": "bag", "embedding": {"width": 8}, "buckets": 30},
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,
                                        "positions": "learned"},

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from seq2x.encoders.bag import BagEncoderConfig
 from seq2x.encoders.base import Encoder
 from seq2x.encoders.convolution import ConvolutionEncoderConfig
 from seq2x.encoders.deep_convolution import DeepConvolutionEncoderConfig
@@ -15,7 +16,7 @@ from seq2x.encoders.transformer import TransformerEncoderConfig
 
 EncoderConfig = Annotated[
     RecurrentEncoderConfig | ConvolutionEncoderConfig | DeepConvolutionEncoderConfig | TransformerEncoderConfig
-    | PretrainedEncoderConfig,
+    | PretrainedEncoderConfig | BagEncoderConfig,
     Field(discriminator="kind"),
 ]
 PrivateEncoderConfig = Annotated[
@@ -24,6 +25,6 @@ PrivateEncoderConfig = Annotated[
 """Those that a task may have of its own: each is small, and learns all of what it knows."""
 
 __all__ = [
-    "ConvolutionEncoderConfig", "DeepConvolutionEncoderConfig", "Encoder", "EncoderConfig", "PretrainedEncoderConfig",
-    "PrivateEncoderConfig", "RecurrentEncoderConfig", "TransformerEncoderConfig",
+    "BagEncoderConfig", "ConvolutionEncoderConfig", "DeepConvolutionEncoderConfig", "Encoder", "EncoderConfig",
+    "PretrainedEncoderConfig", "PrivateEncoderConfig", "RecurrentEncoderConfig", "TransformerEncoderConfig",
 ]

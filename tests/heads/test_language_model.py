@@ -15,7 +15,7 @@ from seq2x.heads import LanguageModelHeadConfig, Outputs
 from seq2x.heads.language_model import LanguageModelHead
 from seq2x.model import Model
 
-ABLE = [name for name, settings in ENCODERS.items() if settings.get("causal") or (
+ABLE = [name for name, settings in ENCODERS.items() if settings.get("causal") or settings["kind"] == "bag" or (
     settings["kind"] == "recurrent" and not settings.get("reversed") and not settings.get("front"))]
 KIND = "language_model"
 LOOKING = ["language_model", "language_model key and value"]
