@@ -13,10 +13,11 @@ import json
 import os
 import time
 import tomllib
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 
-from seq2x import Classifier, evaluate, train
+from seq2x import Classifier, Trained, evaluate, train
 from seq2x.config import laid_over, parse
 from seq2x.corpus import read_examples
 from seq2x.overview import parameters
@@ -29,16 +30,20 @@ BASES = {name: tomllib.loads((HERE / f"{name}.toml").read_text("utf-8")) for nam
 VARIANTS = {variant: laid_over(BASES[base], changes)
             for base, table in tomllib.loads((HERE / "variants.toml").read_text("utf-8")).items()
             for variant, changes in table.items()}
+TOGETHER = {"best": ("bag", "regions")}
+"""What several models are that act as one."""
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("variants", nargs="*", default=list(VARIANTS), metavar="VARIANT",
-                    help=f"of {', '.join(VARIANTS)} (default: all)")
+parser.add_argument("variants", nargs="*", default=[*VARIANTS, *TOGETHER], metavar="VARIANT",
+                    help=f"of {', '.join([*VARIANTS, *TOGETHER])} (default: all)")
 parser.add_argument("--out", type=Path, default=Path("runs/imdb"), help="where the run directories go")
 parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="one training each")
 parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
 parser.add_argument("--resume", action="store_true", help="go on where it stopped; what is done is not done again")
 parser.add_argument("--no-test", action="store_true", help="dev only, to choose settings by")
 arguments = parser.parse_args()
+if unknown := set(arguments.variants) - {*VARIANTS, *TOGETHER}:
+    parser.error(f"found {', '.join(sorted(unknown))}; expected some of {', '.join([*VARIANTS, *TOGETHER])}")
 
 # reviews of one film stand together: the last 2,500 as dev are of other films than the rest
 reviews = gzip.decompress((DATA / "train.tsv.gz").read_bytes()).removesuffix(b"\n").split(b"\n")
@@ -48,19 +53,32 @@ for name, part in (("first", reviews[:-2500]), ("dev", reviews[-2500:])):
     files[name].write_bytes(b"".join(review + b"\n" for review in part))
 
 
-def one(variant: str, seed: int) -> tuple[float, float, int, float]:
-    """Train once; return test and dev accuracy, parameters, CPU minutes of the training."""
+@cache
+def trained(variant: str, seed: int) -> tuple[Trained, float]:
+    """Train once; and the CPU minutes of it."""
     task = VARIANTS[variant]["tasks"]["reviews"]
     paths = [f"tasks.reviews.{key}={json.dumps(files[task[key]].as_posix())}" for key in ("train", "dev")]
     config = parse(RunConfig, VARIANTS[variant], variant, [*paths, f"seed={seed}", *arguments.set])
     began = time.process_time()
     run = train(config, arguments.out / variant / f"seed-{seed}", resume=arguments.resume, display=ConsoleDisplay())
-    minutes = (time.process_time() - began) / 60
-    classifier, test = Classifier.load(run.directory), float("nan")
+    return run, (time.process_time() - began) / 60
+
+
+def one(variant: str, seed: int) -> tuple[float, float, int, float]:
+    """Train what is not trained yet; return test and dev accuracy, parameters, CPU minutes of the training."""
+    runs, times = zip(*(trained(member, seed) for member in TOGETHER.get(variant, (variant,))), strict=True)
+    classifier, test = Classifier.load([run.directory for run in runs]), float("nan")
+    size, minutes = sum(sum(parameters(each.model).values()) for each in classifier.runs), sum(times)
+    dev = runs[0].progress.best if len(runs) == 1 else evaluated(classifier, files["dev"])
     if not arguments.no_test:
-        test = evaluate(classifier, read_examples(config.tasks["reviews"], str(DATA / "test.tsv.gz"))).value
-    print(f"{variant}, seed {seed}: test {test:.2f}, dev {run.progress.best:.2f}, {minutes:.1f} minutes", flush=True)
-    return test, run.progress.best or 0.0, sum(parameters(classifier.loaded.model).values()), minutes
+        test = evaluated(classifier, DATA / "test.tsv.gz")
+    print(f"{variant}, seed {seed}: test {test:.2f}, dev {dev:.2f}, {minutes:.1f} minutes", flush=True)
+    return test, dev or 0.0, size, minutes
+
+
+def evaluated(classifier: Classifier, path: Path) -> float:
+    """Accuracy, in %."""
+    return evaluate(classifier, read_examples(classifier.task, str(path))).value
 
 
 rows = ["| variant | test accuracy | dev accuracy | parameters | CPU minutes | seeds |", "|---" * 6 + "|"]
