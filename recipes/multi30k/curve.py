@@ -37,8 +37,8 @@ def curve(path: Path) -> Curve:
 
 
 def best_at(found: Curve, minutes: float) -> str:
-    """The best BLEU of the evaluations that have ended by then."""
-    ended = found[: bisect_right(found, (minutes, float("inf")))]
+    """The best BLEU of the evaluations that have ended by then, to a tenth of a minute."""
+    ended = found[: bisect_right(found, (minutes + 0.05, float("inf")))]
     return f"{max(bleu for _, bleu in ended):.1f}" if ended else ""
 
 
