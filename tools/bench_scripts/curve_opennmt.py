@@ -1,11 +1,12 @@
 """OpenNMT-py's dev BLEU against its own wall minutes: a line "minutes TAB BLEU" a checkpoint, into a file.
 
-SETTINGS WORK MINUTES EVERY FILE: settings of OpenNMT-py, what train_data.py wrote; how long to train, and how often to
-keep the weights. They are translated greedily after the training, whose clock stands while a checkpoint is written.
+SETTINGS WORK MINUTES EVERY FILE [KEY=VALUE ...]: settings of OpenNMT-py, what train_data.py wrote; how long to train,
+and how often to keep the weights; settings that are others. The weights are translated greedily after the training,
+whose clock stands while a checkpoint is written.
 
     .venv/bin/python tools/bench_scripts/train_data.py recurrent.toml .data/multi30k .bench/curve
     .bench/opennmt-py/.venv/bin/python tools/bench_scripts/curve_opennmt.py recurrent.yaml .bench/curve 60 4 \
-        .bench/curve/recurrent.tsv
+        .bench/curve/recurrent.tsv batch_size=1024
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # or torch refuses what the peer has just saved
 
@@ -35,9 +37,9 @@ from onmt.utils.parse import ArgumentParser  # noqa: E402
 from onmt.utils.statistics import Statistics  # noqa: E402
 
 
-def train(settings: Path, work: Path, minutes: float, every: float) -> dict[int, float]:
+def train(settings: Path, work: Path, minutes: float, every: float, overrides: dict[str, Any]) -> dict[int, float]:
     """Train for so many minutes; return when each checkpoint was reached, by its update."""
-    config = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    config = yaml.safe_load(settings.read_text(encoding="utf-8")) | overrides
     config |= {
         "data": {"multi30k": {"path_src": str(work / "train.en"), "path_tgt": str(work / "train.de"), "weight": 1}},
         "src_vocab": str(work / "vocabulary.txt"), "tgt_vocab": str(work / "vocabulary.txt"),
@@ -96,8 +98,9 @@ def _letters(match: re.Match[str]) -> str:
     return bytes.fromhex(match[0].replace("<0x", "").replace(">", "")).decode("utf-8", "replace")
 
 
-def main(settings: Path, work: Path, minutes: float, every: float, out: Path) -> None:
-    reached = train(settings, work, minutes, every)
+def main(settings: Path, work: Path, minutes: float, every: float, out: Path, *given: str) -> None:
+    overrides = {key: yaml.safe_load(value) for key, _, value in (each.partition("=") for each in given)}
+    reached = train(settings, work, minutes, every, overrides)
     lines = [f"{passed:.2f}\t{bleu(work / f'curve-{settings.stem}_step_{step}.pt', work):.2f}\n"
              for step, passed in reached.items()]
     out.write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -106,4 +109,4 @@ def main(settings: Path, work: Path, minutes: float, every: float, out: Path) ->
 
 if __name__ == "__main__":
     main(Path(__file__).parent / sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]),
-         Path(sys.argv[5]))
+         Path(sys.argv[5]), *sys.argv[6:])
