@@ -21,7 +21,7 @@ FACTORS = 0x5851F42D4C957F2D, 0x14057B7EF767814F
 class BagEncoderConfig(Config):
     """A bag of words and n-grams; with ``pooling = "mean"`` fastText's classifier (Joulin et al. 2017).
 
-    Much faster than all others, and hard to beat where a text is long and its order says little.
+    Hard to beat where a text is long and its order says little.
     """
 
     kind: Literal["bag"] = "bag"
