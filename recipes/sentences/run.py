@@ -1,4 +1,4 @@
-"""Train a classifier of sentences from scratch and score it on the test set, once a seed.
+"""Train two classifiers of sentences from scratch, and score them, as one, on the test set, once a seed.
 
     tools/get_data sentence_polarity
     python recipes/sentences/run.py sentence_polarity --seeds 1 2 3
@@ -10,58 +10,75 @@ import argparse
 import os
 import time
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from seq2x import Classifier, Evaluation, evaluate, train
+from seq2x import Classifier, evaluate, train
 from seq2x.config import laid_over, parse
 from seq2x.corpus import read_examples
+from seq2x.data.batching import hold_out
 from seq2x.reports.console import ConsoleDisplay
 from seq2x.settings import RunConfig
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SEQ2X_DATA", ".data"))
-BASE, SETS = (tomllib.loads((HERE / f"{name}.toml").read_text("utf-8")) for name in ("sentences", "sets"))
+SETS, *BASES = (tomllib.loads((HERE / f"{name}.toml").read_text("utf-8")) for name in ("sets", "convolutions", "bag"))
+MODELS = dict(zip(("convolutions", "bag"), BASES, strict=True))
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("name", choices=list(SETS), help="the set")
+parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="default: both, as one")
 parser.add_argument("--out", type=Path, default=Path("runs/sentences"), help="where the run directories go")
-parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="N", help="one training each")
-parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
+parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="N", help="one training of each model each")
+parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of both")
 parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped")
 parser.add_argument("--no-test", action="store_true", help="dev only, to choose settings by")
 arguments = parser.parse_args()
 
-chosen = dict(SETS[arguments.name])
-pattern = (DATA / arguments.name / chosen.pop("files")).as_posix()
+chosen = SETS[arguments.name]
+pattern = (DATA / arguments.name / chosen["files"]).as_posix()
 files = {part: pattern.format(part=part) for part in ("train", "dev", "test")}
-parts = ("train",) if "hold_out" in chosen.get("tasks", {}).get("sentences", {}) else ("train", "dev")
-paths = [f'tasks.sentences.{part}="{files[part]}"' for part in parts]
-found: list[float] = []
-runs: list[Path] = []
+share = chosen.get("hold_out")
+keys = [f'tasks.sentences.train="{files["train"]}"',
+        f"tasks.sentences.hold_out={share}" if share else f'tasks.sentences.dev="{files["dev"]}"']
 
 
-def test(runs: Sequence[Path]) -> Evaluation:
-    """Score one model, or several that act as one."""
-    return evaluate(Classifier.load(runs), read_examples(config.tasks["sentences"], files["test"]))
+def trained(model: str, seed: int) -> Path:
+    """Train one of the two; return its run."""
+    config = parse(RunConfig, laid_over(MODELS[model], chosen.get(model, {})), f"{arguments.name}, {model}",
+                   [*keys, f"seed={seed}", *arguments.set])
+    directory: Path = arguments.out / arguments.name / model / f"seed-{seed}"
+    best = train(config, directory, resume=arguments.resume, display=ConsoleDisplay()).progress.best
+    print(f"seed {seed}, {model}: dev {best:.2f}", flush=True)
+    return directory
 
 
+def score(runs: list[Path], part: str, seed: int = 1) -> float:
+    """Accuracy of models that act as one; of the dev part that was held out with this seed, if it was."""
+    classifier = Classifier.load(runs)
+    if part == "dev" and share:
+        return evaluate(classifier, hold_out(read_examples(classifier.task, files["train"]), share, seed).dev).value
+    return evaluate(classifier, read_examples(classifier.task, files[part])).value
+
+
+def spread(values: list[float]) -> str:
+    """Mean and, of several values, standard deviation."""
+    return f"{mean(values):.2f}{f' +- {stdev(values):.2f}' if len(values) > 1 else ''}"
+
+
+every: list[Path] = []
+found: dict[str, list[float]] = {"dev": [], "test": []}
 for seed in arguments.seeds:
-    config = parse(RunConfig, laid_over(BASE, chosen), arguments.name, [*paths, f"seed={seed}", *arguments.set])
     began = time.process_time()
-    directory = arguments.out / arguments.name / f"seed-{seed}"
-    run = train(config, directory, resume=arguments.resume, display=ConsoleDisplay())
+    runs = [trained(model, seed) for model in arguments.models]
     minutes = (time.process_time() - began) / 60
-    print(f"seed {seed}: {minutes:.1f} CPU minutes; best dev {run.progress.best:.2f}", flush=True)
+    every += runs
+    found["dev"].append(score(runs, "dev", seed))
     if not arguments.no_test:
-        result = test([directory])
-        print(f"seed {seed}: test {result.metric} {result.value:.2f}; {result.scores}", flush=True)
-        found.append(result.value)
-        runs.append(directory)
+        found["test"].append(score(runs, "test"))
+    values = ", ".join(f"{part} {each[-1]:.2f}" for part, each in found.items() if each)
+    print(f"seed {seed}: {values}; {minutes:.1f} CPU minutes", flush=True)
 
-if found:
-    spread = f" +- {stdev(found):.2f}" if len(found) > 1 else ""
-    print(f"{arguments.name}, test, {len(found)} seeds: {mean(found):.2f}{spread}")
-    if len(found) > 1:
-        print(f"all of them together: {test(runs).value:.2f}")
+print(f"{arguments.name}, {len(arguments.seeds)} seeds: {', '.join(f'{k} {spread(v)}' for k, v in found.items() if v)}")
+if len(found["test"]) > 1:
+    print(f"all of them together: test {score(every, 'test'):.2f}")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from seq2x.batch import Encoded, Tokens
 from seq2x.config import Config
@@ -29,6 +30,8 @@ class BagEncoderConfig(Config):
     ngrams: tuple[Annotated[int, Field(ge=2)], ...] = Field(
         (2,), description="lengths of the n-grams, beside single words; [] = none")
     buckets: int = Field(500_000, ge=2, description="vectors that all n-grams share, by a hash of their tokens")
+    begin: bool = Field(False, description="n-grams may say that they begin the text; of use where its first words "
+                                           "tell most, as in questions")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of n-grams left out in training (Iyyer et al. 2015)")
 
     def build(self, size: int, characters: int | None) -> BagEncoder:
@@ -39,7 +42,8 @@ class BagEncoderConfig(Config):
 class BagEncoder(Encoder):
     """``layers`` = embeddings, then states x_t = e_t + sum_n h(t-n+1 .. t); ``summary`` = their mean.
 
-    The vectors h of n-grams start at zero, so that one never seen says nothing.
+    With ``begin``, padding tokens stand before the first token; else an n-gram is of n tokens of the text. The vectors
+    h start at zero, so that an n-gram never seen says nothing.
     """
 
     causal = True
@@ -47,7 +51,7 @@ class BagEncoder(Encoder):
     def __init__(self, config: BagEncoderConfig, size: int, characters: int | None) -> None:
         super().__init__()
         self.embedding = Embedding(config.embedding, size, characters)
-        self.lengths = config.ngrams
+        self.lengths, self.begin = config.ngrams, config.begin
         self.ngrams = nn.Embedding(config.buckets, self.embedding.width) if config.ngrams else None
         if self.ngrams is not None:
             nn.init.zeros_(self.ngrams.weight)
@@ -66,18 +70,19 @@ class BagEncoder(Encoder):
         real = tokens.mask[..., None]
         if self.ngrams is not None:
             for length in self.lengths:
-                rows, there = hashed(tokens.ids, length, self.ngrams.num_embeddings), tokens.mask.clone()
-                there[:, : length - 1] = False
-                states = states + self.ngrams(rows) * self.dropout(there[..., None].to(embedded.dtype))
+                rows, there = hashed(tokens.ids, length, self.ngrams.num_embeddings), real.clone()
+                if not self.begin:
+                    there[:, : length - 1] = False
+                states = states + self.ngrams(rows) * self.dropout(there.to(embedded.dtype))
         return Encoded((embedded, states), tokens.mask, states.sum(1) / real.sum(1).clamp(min=1))
 
 
 def hashed(ids: Tensor, length: int, buckets: int) -> Tensor:
-    """Return the row of the n-gram of this length that ends at each place: [B, T] -> [B, T], from 0 up to ``buckets``.
+    """Return the row of the n-gram of this length that ends at each place: [B, T] -> [B, T], below ``buckets``.
 
-    The first ``length`` - 1 places have no whole n-gram, and any row.
+    What stands before the first place is padding.
     """
-    found = torch.full_like(ids, length)
-    for back in range(length):
-        found = (found + ids.roll(back, 1)) * FACTORS[0] + FACTORS[1]
+    found, padded = torch.full_like(ids, length), pad(ids, (length - 1, 0))
+    for start in reversed(range(length)):
+        found = (found + padded[:, start : start + ids.shape[1]]) * FACTORS[0] + FACTORS[1]
     return (found >> 24 & 0xFFFFFFFF) % buckets

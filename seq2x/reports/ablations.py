@@ -64,7 +64,9 @@ def plot(rows: Sequence[Row], metric: str, path: Path) -> bool:
                   markerfacecolor=None if certain else "white")
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(compared)), [row.name.replace("$", r"\$") for row in compared])
-    axes.set_xlabel(f"difference in {metric}; dots: each seed; circles: the mean, filled where p < {SURE}")
+    axes.margins(y=0.5 / len(compared))
+    about = f"dots: each seed; circles: the mean, filled where p < {SURE}"
+    figure.supxlabel(f"difference in {metric}\n{about}", fontsize="medium")
     figure.savefig(path)
     return True
 

@@ -51,7 +51,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "deep_convolution, shortcuts": {"kind": "deep_convolution", "embedding": {"width": 6}, "maps": [8, 16],
                                     "blocks": [1, 1], "shortcuts": True},
     "convolution": {**SMALL, "kind": "convolution", "windows": [2, 3], "maps": 8, "layers": 2},
-    "bag": {"kind": "bag", "embedding": {"width": 16}, "ngrams": [2, 3], "buckets": 50, "dropout": 0.1},
+    "bag": {"kind": "bag", "embedding": {"width": 16}, "ngrams": [2, 3], "buckets": 50, "begin": True, "dropout": 0.1},
     "bag of words alone": {"kind": "bag", "embedding": {"width": 16}, "ngrams": []},
     "transformer": {**SMALL, "kind": "transformer", "layers": 2, "heads": 2, "feedforward": 24},
     "transformer, learned positions": {**SMALL, "kind": "transformer", "layers": 1, "heads": 2, "feedforward": 24,

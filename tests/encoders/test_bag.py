@@ -36,6 +36,20 @@ def test_a_state_is_its_word_and_the_ngrams_that_end_there() -> None:
         torch.testing.assert_close(encoded.summary[row], encoded.states[row, : len(sentence)].mean(0))
 
 
+def test_an_ngram_may_begin_before_the_text() -> None:
+    begins, within = (_encoder(SMALL.model_copy(update={"begin": begin}))(Tokens.of(SENTENCES))
+                      for begin in (True, False))
+    vectors = _encoder().ngrams
+    assert vectors is not None
+    for row, sentence in enumerate(SENTENCES):
+        for place in range(len(sentence)):
+            added = torch.zeros(8)
+            for length in range(place + 2, 4):
+                ngram = torch.tensor([[0, 0, *sentence][place + 3 - length : place + 3]])
+                added += vectors.weight[hashed(ngram, length, 97)[0, -1]]
+            torch.testing.assert_close(begins.states[row, place] - within.states[row, place], added)
+
+
 def test_rows_of_ngrams_depend_on_their_words_order_and_length() -> None:
     pairs = torch.cartesian_prod(torch.arange(60), torch.arange(60))
     for length in (2, 3):
