@@ -21,7 +21,7 @@ from seq2x.errors import DataError, RunError, nearest
 STDIN = "standard input"
 Notice = Callable[[str], None]
 """Says something on standard error, past the progress shown there."""
-Records = Callable[[Iterator[str], Notice], Iterator[str]]
+Records = Callable[["Lines", Notice], Iterator[str]]
 """(lines, notice) -> the text of each line's record, without the line feed at its end."""
 
 
@@ -65,7 +65,9 @@ def open_input(path: str | None) -> Iterator[BinaryIO]:
         stream = Path(path).open("rb")  # noqa: SIM115 - closed below
     except FileNotFoundError:
         folder = Path(path).parent
-        names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        if not folder.is_dir():
+            raise DataError(f"no such file, and the folder {str(folder)!r} does not exist", path) from None
+        names = sorted(entry.name for entry in folder.iterdir())
         raise DataError(f"no such file{nearest(Path(path).name, names)}", path) from None
     except IsADirectoryError:
         raise DataError("is a folder; a text file was expected", path) from None
@@ -102,7 +104,7 @@ class Lines:
             at = error.start + start
             utf16 = "; it looks like UTF-16" if line[:2] in (b"\xff\xfe", b"\xfe\xff") and self.count == 1 else ""
             self.error = DataError(f"invalid UTF-8 at byte {at + 1} of the line: found 0x{line[at]:02x}{utf16}; "
-                                   f"expected text in UTF-8. The {self.count - 1:,} lines before it are done",
+                                   "expected text in UTF-8. The lines before it are done",
                                    self.name, self.count)
             raise StopIteration from None
 

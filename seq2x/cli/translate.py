@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from pathlib import Path
 
 from seq2x.cli.options import (
     add_batches,
@@ -15,7 +16,7 @@ from seq2x.cli.options import (
     share,
     whole,
 )
-from seq2x.cli.streams import Notice, Records, convert
+from seq2x.cli.streams import Lines, Notice, Records, convert
 from seq2x.errors import ConfigError
 
 HELP = "translate sentences"
@@ -83,7 +84,8 @@ def add(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("choosing in other ways")
     group.add_argument("--mbr", type=count, metavar="N",
                        help="of N candidates (the N best, or N samples) take the one with the best mean chrF with all")
-    group.add_argument("--sample", action="store_true", help="draw translations at random (with --n-best N of them)")
+    group.add_argument("--sample", action="store_true",
+                       help="draw translations at random (with --n-best N of them), instead of a beam search")
     group.add_argument("--temperature", type=positive, metavar="T", help="of --sample; default 1, lower = likelier")
     group.add_argument("--top-k", type=whole, metavar="K", help="of --sample: from the K likeliest tokens; 0 = all")
     group.add_argument("--top-p", type=share, metavar="P", help="of --sample: from the likeliest that add up to P")
@@ -106,7 +108,7 @@ def run(arguments: Namespace) -> int:
         if not arguments.workers:
             work.load()
 
-        def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:
+        def records(lines: Lines, notice: Notice) -> Iterator[str]:
             items.lines = lines
             for item, record in work.records(items, window):
                 for message in record.notices:
@@ -114,7 +116,7 @@ def run(arguments: Namespace) -> int:
                 verification.keep(item, record)
                 attentions.add(item, record)
                 yield record.text
-            if items.error is not None:
+            if items.error is not None and lines.error is None:  # else there are fewer lines for that reason
                 raise items.error
 
         return records
@@ -129,10 +131,12 @@ def _check(arguments: Namespace) -> None:
     drawn = [name for name in SAMPLING if getattr(arguments, name) is not None]
     if drawn and not arguments.sample:
         raise ConfigError(f"--{drawn[0].replace('_', '-')} is for samples: add --sample")
-    if arguments.sample and arguments.constraints:
-        raise ConfigError("--constraints are for the beam search, not for --sample")
+    for name in ("constraints", "beam_size"):
+        if arguments.sample and getattr(arguments, name) is not None:
+            raise ConfigError(f"--{name.replace('_', '-')} is for the beam search, not for --sample")
     if arguments.score:
-        others = ("n_best", "sample", "mbr", "prefix", "constraints")
+        others = ("n_best", "sample", "mbr", "prefix", "constraints", "beam_size", "max_length_ratio",
+                  "no_repeat_ngram")
         for name in others:
             if getattr(arguments, name):
                 raise ConfigError(f"--score scores what is given; it cannot be had with --{name.replace('_', '-')}")
@@ -140,3 +144,8 @@ def _check(arguments: Namespace) -> None:
         raise ConfigError(f"--n-best {arguments.n_best} needs as many candidates; --mbr is {arguments.mbr}")
     if arguments.stream and arguments.workers:
         raise ConfigError("--stream answers each line before the next is read, so --workers have nothing to share")
+    if arguments.workers and (arguments.threads or 1) > 1:
+        raise ConfigError(f"--workers are processes of one thread each; found --threads {arguments.threads}")
+    if arguments.attention and arguments.output and Path(arguments.attention).resolve() == Path(
+            arguments.output).resolve():
+        raise ConfigError(f"--attention and -o cannot both be written to {arguments.output}")

@@ -24,6 +24,8 @@ def test_a_missing_file(data: Path, world: Path, fails: Fails) -> None:
     assert "trian.conll: no such file; did you mean 'train.conll'?" in fails(["init", "tag", "trian.conll"])
     assert "no such file" in fails(["train", "none.toml"])
     assert "dve.tsv: no such file; did you mean 'dev.tsv'?" in fails(["evaluate", world / "runs/classify", "dve.tsv"])
+    assert "none/in.txt: no such file, and the folder 'none' does not exist" in fails(
+        ["translate", world / "runs/translate", "-i", "none/in.txt"])
     assert "dev.dee: no such file; did you mean 'dev.de'?" in fails(
         ["translate", world / "runs/translate", "-i", "dev.dee"])
     assert "no such directory; did you mean 'tag'?" in fails(["tag", world / "runs/tags"])
@@ -80,7 +82,7 @@ def test_invalid_utf8(data: Path, world: Path, fails: Fails, call: Call) -> None
         code, output, errors = call([command, world / "runs" / command], b"Ann went .\nBob\nto \xc3(\nTom\n")
         assert code == 2
         assert "standard input, line 3: invalid UTF-8 at byte 4 of the line: found 0xc3" in errors
-        assert "The 2 lines before it are done" in errors
+        assert "The lines before it are done" in errors
         assert "Traceback" not in errors
         records = output.count("\n\n") if command == "tag" else output.count("\n")
         assert records == 2

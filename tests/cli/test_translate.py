@@ -86,7 +86,12 @@ def test_given_translations_score_as_found_ones(
     assert "long: has more lines than standard input, which has 4" in translate("--score", tmp_path / "long")[2]
     run = ["translate", world / "runs/translate"]
     assert "shrt: no such file" in fails([*run, "--score", tmp_path / "shrt"])
-    assert "cannot be had with --n-best" in fails([*run, "--score", tmp_path / "long", "--n-best", "2"])
+    for option in ("--n-best", "--beam-size", "--max-length-ratio", "--no-repeat-ngram"):
+        assert f"cannot be had with {option}" in fails([*run, "--score", tmp_path / "long", option, "2"])
+    # where the lines end early, that is the reason why those of the other file are more
+    code, lines, errors = translate("--score", tmp_path / "long", stdin=b"Tom\nEve \xff\n")
+    assert (code, len(lines)) == (2, 1)
+    assert "standard input, line 2: invalid UTF-8" in errors
 
 
 def test_demands_line_by_line(translate: Call, tmp_path: Path) -> None:
@@ -115,7 +120,8 @@ def test_samples_and_the_best_of_them(translate: Call, fails: Fails, world: Path
     assert "--mbr 9 needs a beam of 9 or more; it is 3: set --beam-size 9" in fails([*run, "--mbr", "9"])
     assert "--temperature is for samples: add --sample" in fails([*run, "--temperature", "2"])
     assert "--n-best 3 needs as many candidates; --mbr is 2" in fails([*run, "--mbr", "2", "--n-best", "3"])
-    assert "--constraints are for the beam search" in fails([*run, "--sample", "--constraints", "x"])
+    assert "--constraints is for the beam search" in fails([*run, "--sample", "--constraints", "x"])
+    assert "--beam-size is for the beam search" in fails([*run, "--sample", "--beam-size", "2"])
     assert "expected a number of more than 0 and at most 1" in fails([*run, "--sample", "--top-p", "2"])
 
 
@@ -146,8 +152,10 @@ def test_attention_is_written(translate: Call, tmp_path: Path, fails: Fails, wor
     assert all(math.isclose(sum(row), 1, abs_tol=1e-3) and len(row) == len(part["source"]) for row in part["weights"])
     assert translate("--attention", tmp_path / "heat.png")[0] == 0
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
-    assert "heat.json: exists already; --overwrite replaces it" in fails(
-        ["translate", world / "runs/translate", "--attention", heat])
+    run = ["translate", world / "runs/translate", "--attention"]
+    assert "heat.json: exists already; --overwrite replaces it" in fails([*run, heat])
+    assert "--attention and -o cannot both be written to" in fails(
+        [*run, tmp_path / "both", "-o", tmp_path / "." / "both"])
 
 
 def test_a_device_that_is_not_there(fails: Fails, world: Path) -> None:
@@ -177,8 +185,9 @@ def test_workers_write_the_same_bytes(world: Path, translate: Call, tmp_path: Pa
     found = answer.stdout.decode().split("\n")[:-1]
     assert answer.stderr == b"seq2x: verified: 2 of 2 lines come out the same alone\n"
     assert found == [line for line in translate("--scores")[1] for _ in range(30)]
-    assert "--workers have nothing to share" in fails(
-        ["translate", world / "runs/translate", "--stream", "--workers", "2"])
+    run = ["translate", world / "runs/translate", "--workers", "2"]
+    assert "--workers have nothing to share" in fails([*run, "--stream"])
+    assert "processes of one thread each; found --threads 3" in fails([*run, "--threads", "3"])
 
 
 def test_the_library_says_the_same(translate: Call, translator: Translator) -> None:
