@@ -31,6 +31,8 @@ UNK, BOS, EOS = 1, 2, 3
 """Ids that every target vocabulary has (see seq2x.text.vocabulary, whose strings this room does not know)."""
 NEVER = (PAD, UNK, BOS)
 """No text would show padding, a second beginning or the unknown, so no score may hold them."""
+MOST = 2**24
+"""Tokens of any output at most, whatever the ratio: what counts them must not overflow."""
 ROOM = 10
 """Tokens that an output may have beside what its source's length, or what is demanded of it, allows."""
 
@@ -93,7 +95,7 @@ def find(
     padding, and have none. No output holds a token of ``never``, or is longer than ``most``, its end symbol counted.
     """
     count = len(source) if count is None else count
-    limits = (source.sum(1) * config.max_length_ratio).long() + ROOM
+    limits = (source.sum(1) * config.max_length_ratio).clamp(max=MOST).long() + ROOM
     if demands.beginnings or demands.guide is not None:
         limits = torch.maximum(limits, _least(demands, len(source)).to(limits.device) + ROOM)
     if most is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -27,8 +28,12 @@ class Sampling:
             raise ValueError(f"expected temperature > 0, top_k >= 0 and 0 < top_p <= 1; found {self}")
 
     def probabilities(self, log_probs: Tensor) -> Tensor:
-        """``log_probs`` [N, V] -> what is drawn from, [N, V] float64; a row sums to 1, or to less where cut."""
-        probabilities = (log_probs.double() / self.temperature).softmax(-1)
+        """``log_probs`` [N, V] -> what is drawn from, [N, V] float64; a row sums to 1, or to less where cut.
+
+        NaN where no token is possible.
+        """
+        spread = log_probs.double() - log_probs.double().amax(-1, keepdim=True)  # 0 at the top, however cold it is
+        probabilities = (spread / self.temperature).softmax(-1)
         if 0 < self.top_k < probabilities.shape[1]:
             least = probabilities.topk(self.top_k).values[:, -1:]
             probabilities = probabilities.masked_fill(probabilities < least, 0.0)
@@ -58,12 +63,12 @@ def sample(
 ) -> list[list[Hypothesis]]:
     """Return an output for each generator of each sentence, in their order; as many for every sentence.
 
-    The other arguments are those of :func:`seq2x.search.beam_search`. Log-probabilities and scores are those of the
-    model, whatever the temperature.
+    A sentence has fewer where ``filters`` and ``never`` leave no token that could follow. The other arguments are those
+    of :func:`seq2x.search.beam_search`. Log-probabilities and scores are those of the model, whatever the temperature.
     """
     width = len(generators[0])
     live = Live(memory, state, limits, width, bos, source, attention or ranking.coverage > 0)
-    found: list[dict[int, Hypothesis]] = [{} for _ in generators]
+    found: list[dict[int, Hypothesis | None]] = [{} for _ in generators]
     sums = [[0.0] * width for _ in generators]
     while live.index:
         log_probs = live.step(step, filters)
@@ -76,16 +81,17 @@ def sample(
         draws = [[0.0 if sentence < 0 or slot in found[sentence] else generators[sentence][slot].random()
                   for slot in range(width)] for sentence in live.index]
         tokens = _draw(sampling.probabilities(possible), torch.tensor(draws, dtype=torch.float64).view(-1))
+        tokens = tokens.masked_fill((possible == -torch.inf).all(-1), eos)  # none is possible: it ends, as impossible
         live.tokens = torch.cat([live.tokens, tokens[:, None]], 1)
-        gained = log_probs.gather(1, tokens[:, None]).view(-1, width).tolist()
+        gained = possible.gather(1, tokens[:, None]).view(-1, width).tolist()
         _take(live, tokens.view(-1, width).tolist(), gained, eos, sums, found, ranking)
         live.release()
-    return [[outputs[slot] for slot in range(width) if slot in outputs] for outputs in found]
+    return [[output for slot in range(width) if (output := outputs[slot]) is not None] for outputs in found]
 
 
 def _take(
     live: Live[M, S], tokens: list[list[int]], gained: list[list[float]], eos: int,
-    sums: list[list[float]], found: list[dict[int, Hypothesis]], ranking: Ranking,
+    sums: list[list[float]], found: list[dict[int, Hypothesis | None]], ranking: Ranking,
 ) -> None:
     """Add up the log-probabilities, keep what has ended, and mark the sentences that are done."""
     for row, sentence in enumerate(live.index):
@@ -97,7 +103,8 @@ def _take(
             sums[sentence][slot] += gained[row][slot]
             if token == eos:
                 output = tuple(live.tokens[row * live.width + slot, 1:-1].tolist())
-                found[sentence][slot] = ranking.rank(output, sums[sentence][slot], live.attended(row, slot))
+                ranked = ranking.rank(output, sums[sentence][slot], live.attended(row, slot))
+                found[sentence][slot] = ranked if ranked.log_prob > -math.inf else None
         if len(found[sentence]) == live.width:
             live.index[row] = -1
 

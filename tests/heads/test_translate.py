@@ -192,6 +192,15 @@ def test_a_sentences_limit_is_its_own() -> None:
         assert len(hypothesis.tokens) + 1 == int(length * 1.5) + 10
 
 
+@pytest.mark.parametrize("ratio", [1e30, float("inf")])
+def test_a_ratio_without_end_does_not_end_all_outputs(ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[Tensor] = []
+    monkeypatch.setattr("seq2x.heads.outputs.beam_search", lambda *arguments, **_: limits.append(arguments[3]) or [[]])
+    model, head, whole = made("translate dot")
+    head.predict(model.encode("translate", whole), SearchConfig(beam_size=2, max_length_ratio=ratio))
+    assert int(limits[0].min()) > 10**6
+
+
 def test_tied_weights_need_one_vocabulary() -> None:
     from seq2x.heads import Outputs, TranslateHeadConfig
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from search.tables import BOS, EOS, outputs, score_of, start, step
 
-from seq2x.search import Normaliser, Ranking, Sampling, beam_search, sample
+from seq2x.search import Normaliser, Ranking, Sampling, beam_search, forced, sample
 
 GNMT = Ranking(Normaliser("gnmt", 1.0))
 
@@ -61,7 +61,8 @@ def test_the_same_is_drawn_in_every_batch() -> None:
     assert len({one.tokens for row in together for one in row}) > 20
 
 
-@pytest.mark.parametrize("sampling", [Sampling(temperature=1e-4), Sampling(top_k=1), Sampling(top_p=1e-6)])
+@pytest.mark.parametrize("sampling", [
+    Sampling(temperature=1e-4), Sampling(temperature=5e-324), Sampling(top_k=1), Sampling(top_p=1e-6)])
 def test_the_likeliest_alone_is_greedy(sampling: Sampling) -> None:
     memory, state = start(10)
     limits = torch.full((10,), 8)
@@ -96,3 +97,13 @@ def test_what_may_never_come_is_not_drawn() -> None:
     assert {token for row in found for one in row for token in one.tokens} == {5}
     assert all(one.attention is not None and one.attention.argmax(-1).tolist() == [BOS, *one.tokens]
                for row in found for one in row)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.5, top_k=2, top_p=0.9)])
+def test_where_no_token_may_follow_there_is_no_output(sampling: Sampling) -> None:
+    memory, state = start(3)
+    beginnings = [(5,), (4, 6), (5, 5)]  # 6 may never come
+    found = sample(step, memory, state, torch.full((3,), 9), generators([*range(3)], 2), sampling, bos=BOS, eos=EOS,
+                   never=(6,), filters=[forced(beginnings)])
+    assert [len(row) for row in found] == [2, 0, 2]
+    assert all(one.tokens[: len(begin)] == begin for row, begin in zip(found, beginnings, strict=True) for one in row)
