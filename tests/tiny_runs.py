@@ -29,6 +29,7 @@ SPANS = ["LOC", "PER"]
 
 TEXTS: dict[str, dict[str, Any]] = {
     "subwords": {"kind": "subwords", "size": 320},
+    "tagged subwords": {"kind": "subwords", "size": 330, "symbols": ["<2de>", "<2fr>"]},
     "words": {"kind": "words"},
     "spelt words": {"kind": "words", "characters": True, "shapes": True, "lowercase": True},
     "characters": {"kind": "characters"},

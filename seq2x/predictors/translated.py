@@ -106,7 +106,8 @@ class Assembly:
         starts = [match.start() for match in _WORD.finditer(text)]
         before = 0
         for part, found in parts:
-            places = [max(bisect_right(starts, part.start + place) - 1, 0) for place in self.source.starts(part.text)]
+            characters = (place + part.start * (place >= part.tag) for place in self.source.starts(part.text))
+            places = [max(bisect_right(starts, place) - 1, 0) for place in characters]
             words, count = self._words(found.tokens), len(_WORD.findall(self.write(found)))
             looked: dict[int, dict[int, float]] = {}
             rows = [] if found.attention is None else found.attention.tolist()

@@ -30,7 +30,7 @@ from seq2x.predictors.base import (
     run,
 )
 from seq2x.predictors.translated import NOTHING, Alternative, Assembly, Translation
-from seq2x.predictors.windows import Part, cut_text
+from seq2x.predictors.windows import Part, cut_text, tag_of
 from seq2x.predictors.wording import Request, Terms, Wordings, beginning
 from seq2x.search import Hypothesis, Ranking
 from seq2x.settings import TranslateTask
@@ -133,18 +133,20 @@ class Translator(Predictor):
 
         A :class:`Request` says how its translation begins, and what it must or must not hold; where none does so
         within the length limit, that is a DataError. ``search`` is the run's own unless given. Every text gives one
-        result; one of nothing but blanks is empty. A text longer than ``self.limit`` tokens is translated in parts
-        that end at the end of a sentence, or else of a word, joined by blanks: its alternatives join the second best
-        of each part, the third, and so on. With ``on_long="error"`` it is a DataError instead.
+        result; one of nothing but blanks, or a language's tag, is empty. A text longer than ``self.limit`` tokens is
+        translated in parts that end at the end of a sentence, or else of a word, joined by blanks: its alternatives
+        join the second best of each part, the third, and so on. With ``on_long="error"`` it is a DataError instead.
 
         ``n_best`` alternatives come out, best first; with ``sampling``, so many are drawn, and come in that order.
         ``mbr``: of so many candidates, found or drawn, the best are those with the highest mean chrF with all of them
-        (minimum Bayes risk). What is found is at most the beam size (ConfigError). ``details`` adds tokens, word
-        alignment and attention.
+        (minimum Bayes risk), each text once. What is found is at most the beam size (ConfigError). ``details`` adds
+        tokens, word alignment and attention.
 
         ``batch_tokens`` and ``window`` (texts read ahead; 1 for streams) change speed and memory, not the results.
         """
         how = _how(search or self.search, n_best, sampling, mbr, details)
+        if on_long not in get_args(OnLong):
+            raise ConfigError(f"on_long: found {on_long!r}{nearest(str(on_long), get_args(OnLong))}")
 
         def results(items: Iterable[object]) -> Iterator[Translation]:
             read = (self._read(item, number, on_long) for number, item in enumerate(items, start=1))
@@ -161,11 +163,13 @@ class Translator(Predictor):
         if request.must or request.must_not:
             terms = Terms(request, self._target, number)
         begin = beginning(request.prefix, self._target, number)
-        parts = [part for part in cut_text(text, self.loaded.source, self.limit) if len(part.ids) > 1 and text.strip()]
+        source = self.loaded.source
+        blank = not text[len(tag_of(text, source)):].strip()
+        parts = [] if blank else [part for part in cut_text(text, source, self.limit) if len(part.ids) > 1]
         if not parts and (begin or request.must):
             raise DataError(f"text {number}: is empty; nothing can be made of what its translation must be like")
         if len(parts) > 1 and (on_long == "error" or terms is not None):
-            tokens = len(self.loaded.source.encode(text).ids)
+            tokens = len(source.encode(text).ids)
             why = "terms are for texts of one part"
             if terms is None:
                 why = "on_long = 'split' (--long-lines windows) translates it in parts"
@@ -219,8 +223,11 @@ class Translator(Predictor):
         """The best ones, in their order or by their agreement."""
         if not how.mbr:
             return [(hypothesis, None) for hypothesis in hypotheses[: how.n_best]]
-        utilities = agreement([self._assembly.write(hypothesis) for hypothesis in hypotheses])
-        return sorted(zip(hypotheses, utilities, strict=True), key=lambda pair: -pair[1])[: how.n_best]
+        texts = [self._assembly.write(hypothesis) for hypothesis in hypotheses]
+        once: dict[str, tuple[Hypothesis, float]] = {}  # samples are often alike, and the best ones most often
+        for text, hypothesis, utility in zip(texts, hypotheses, agreement(texts), strict=True):
+            once.setdefault(text, (hypothesis, utility))
+        return sorted(once.values(), key=lambda pair: -pair[1])[: how.n_best]
 
     @overload
     def score(  # type: ignore[overload-overlap]  # a list is an iterable too, and gives a list

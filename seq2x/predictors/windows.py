@@ -33,6 +33,9 @@ class Part(NamedTuple):
     start: int
     text: str
     encoding: Encoding
+    tag: int = 0
+    """Characters at its beginning that are the text's own beginning, the tag of a language; ``start`` is of the rest
+    then, less these."""
 
     @property
     def ids(self) -> list[int]:
@@ -48,16 +51,21 @@ def cut_text(text: str, processor: Processor, most: int) -> list[Part]:
     whole = processor.encode(text)
     if len(whole.ids) <= most:
         return [Part(0, text, whole)]
-    if isinstance(processor, Subwords) and (tag := processor.tag(text)):
+    if tag := tag_of(text, processor):
         left = most - len(processor.encode(tag).ids) + 1
         if left > 1:
-            return [Part(start, tag + part, processor.encode(tag + part))
-                    for start, part, _ in cut_text(text[len(tag):], processor, left)]
+            return [Part(part.start, tag + part.text, processor.encode(tag + part.text), len(tag))
+                    for part in cut_text(text[len(tag):], processor, left)]
     units = [part for match in _UNIT.finditer(text) for part in _halves(text, match.span(), processor, most)]
     costs = [_cost(text[start:end], processor) for start, end in units]
     ends = [bool(_SENTENCE_END.search(text, start, end)) for start, end in units]
     return [part for first, stop in pack(costs, ends, most - 1)
             for part in _fitting(text, units[first:stop], processor, most)]
+
+
+def tag_of(text: str, processor: Processor) -> str:
+    """Return the symbol that ``text`` begins with, the tag of a language, and the blanks around it; or nothing."""
+    return processor.tag(text) if isinstance(processor, Subwords) else ""
 
 
 def cut_words(

@@ -30,6 +30,11 @@ class Request:
     number: int = 0
     """What messages call it; 0 = by its place."""
 
+    def __post_init__(self) -> None:
+        for name in ("must", "must_not"):
+            if isinstance(found := getattr(self, name), str):
+                raise TypeError(f"{name}: found the str {found!r}; expected a tuple of terms, as ({found!r},)")
+
 
 def beginning(prefix: str, target: Processor, number: int) -> tuple[int, ...]:
     """The tokens of a forced beginning; DataError where the vocabulary cannot write it."""

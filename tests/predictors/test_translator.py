@@ -13,6 +13,8 @@ from tiny_runs import HEADS, sentences, task, write_run
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.heads import SamplingConfig, SearchConfig
 from seq2x.predictors import Request, Translator
+from seq2x.predictors.windows import cut_text
+from seq2x.search import Hypothesis, Normaliser
 
 TRANSFORMER = {"head": {**HEADS["translate"], "decoder": {
     "kind": "transformer", "width": 16, "layers": 1, "heads": 2, "feedforward": 24}}}
@@ -117,6 +119,41 @@ class TestDemands:
             translator.translate(Request("Snow !", must=("Schnee",)), sampling=SamplingConfig())
 
 
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Translator:
+    """One that reads tags of languages."""
+    folder = tmp_path_factory.mktemp("tags") / "run"
+    return Translator.load(write_run(folder, {"translate": task("translate")}, text="tagged subwords"))
+
+
+class TestTags:
+    def test_a_tag_alone_is_an_empty_line(self, tagged: Translator) -> None:
+        blank, real = tagged.translate(["<2de>  ", "<2de> Snow !"], search=SEARCH)
+        assert (blank.text, blank.windows, real.windows) == ("", 0, 1)
+
+    def test_the_tag_of_every_window_is_the_word_that_the_text_begins_with(self, tagged: Translator) -> None:
+        text = "<2de> " + "Snow falls . " * 30
+        parts = cut_text(text, tagged.loaded.source, tagged.limit)
+        assert len(parts) > 2
+        word = tuple(tagged._target.encode("Es").ids[:-1])
+
+        def aligned(place: int) -> list[int]:
+            """The word that each part's only word is aligned to, where it looked at one token of the part."""
+            outputs = [Hypothesis(word, 0.0, 0.0, torch.eye(len(part.ids))[[place] * (len(word) + 1)])
+                       for part in parts]
+            whole = tagged._assembly.join(text, [*zip(parts, outputs, strict=True)], Normaliser(), details=True)
+            return [source for source, _ in whole.alignment]
+
+        assert aligned(0) == [0] * len(parts)
+        lengths = [len(part.text.split()) - 1 for part in parts]
+        assert aligned(-2) == [sum(lengths[: place + 1]) for place in range(len(parts))]
+
+    def test_no_output_begins_with_a_tag(self, tagged: Translator) -> None:
+        for way in ({}, {"sampling": SamplingConfig()}):
+            with pytest.raises(DataError, match="text 1: no translation within the length limit begins as asked"):
+                tagged.translate(Request("Snow !", "<2fr> Es"), search=SEARCH, **way)
+
+
 class TestDetails:
     @every_run
     def test_alignments_are_of_words(self, translators: dict[str, Translator], name: str) -> None:
@@ -169,7 +206,8 @@ class TestChoosing:
             texts = [other.text for other in samples.alternatives]
             means = {one: sum(CHRF().sentence_score(one, [other]).score for other in texts) / 6 for one in texts}
             utilities = [other.utility for other in ranked.alternatives]
-            assert utilities == pytest.approx(sorted((means[text] for text in texts), reverse=True))
+            assert utilities == pytest.approx(sorted(means.values(), reverse=True))
+            assert {other.text for other in ranked.alternatives} == set(texts)  # each once
             assert means[ranked.text] == pytest.approx(max(means.values()))
 
     def test_more_than_there_can_be(self, translators: dict[str, Translator]) -> None:
@@ -178,6 +216,13 @@ class TestChoosing:
             translator.translate("a", mbr=5, search=SEARCH)
         with pytest.raises(ConfigError, match="n_best: found 3; expected 1 to mbr, which is 2"):
             translator.translate("a", mbr=2, n_best=3, search=SEARCH)
+        with pytest.raises(ConfigError, match="on_long: found 'windows'; the choices are 'split', 'error'"):
+            translator.translate("a", on_long="windows")  # type: ignore[call-overload]
+
+    def test_many_samples_that_are_alike_are_one(self, translators: dict[str, Translator]) -> None:
+        cold = SamplingConfig(temperature=1e-6)
+        found = translators["words"].translate(TEXTS[:3], sampling=cold, mbr=6, n_best=6, search=SEARCH)
+        assert [len(one.alternatives) for one in found] == [1, 1, 1]
 
     def test_no_run_of_tokens_comes_twice(self, translators: dict[str, Translator]) -> None:
         search = SEARCH.model_copy(update={"no_repeat_ngram": 2, "max_length_ratio": 2.0})

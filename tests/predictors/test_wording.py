@@ -80,6 +80,12 @@ def test_what_cannot_be_written() -> None:
     assert beginning("  ", PROCESSORS["words"], 7) == ()
 
 
+@pytest.mark.parametrize("name", ["must", "must_not"])
+def test_one_term_is_a_tuple_too(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}: found the str 'mill'; expected a tuple of terms, as \('mill',\)"):
+        Request("the mill", **{name: "mill"})  # else its letters would be terms
+
+
 def test_a_message_says_what_was_asked_for() -> None:
     terms = Terms(Request("", must=("mill", "river"), must_not=("old",)), PROCESSORS["words"], 1)
     assert str(terms) == "must hold 'mill', 'river' and must not hold 'old'"
