@@ -5,12 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import accumulate
 from typing import Protocol
 
 from seq2x.errors import ConfigError, RunError
 
 CELL = 0.3
 """Inches that a token takes."""
+HEIGHT = 300.0
+"""Inches of a picture at most, unless its first part alone is higher."""
+DOTS = 60_000
+"""Its width and height at most; matplotlib draws no more than 2**16."""
 
 
 class Weights(Protocol):
@@ -34,7 +39,10 @@ def require() -> None:
 
 
 def draw(path: str, parts: Sequence[tuple[str, Weights]]) -> None:
-    """Draw (title, attention) one below the other into a file, whose name says the format; nothing for none."""
+    """Draw (title, attention) one below the other into a file, whose name says the format; nothing for none.
+
+    The last parts are left out where the picture would be too high.
+    """
     require()
     if not parts:
         return
@@ -42,6 +50,8 @@ def draw(path: str, parts: Sequence[tuple[str, Weights]]) -> None:
     from matplotlib.figure import Figure
 
     heights = [max(len(part.target), 1) * CELL + 1.6 for _, part in parts]
+    count = sum(total <= HEIGHT for total in accumulate(heights)) or 1
+    parts, heights = parts[:count], heights[:count]
     width = max(len(part.source) for _, part in parts) * CELL + 2.0
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -54,7 +64,7 @@ def draw(path: str, parts: Sequence[tuple[str, Weights]]) -> None:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a script that the font has not is drawn as boxes
-            figure.savefig(path)
+            figure.savefig(path, dpi=min(100.0, DOTS / max(width, sum(heights))))
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from None
 
