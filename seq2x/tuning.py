@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from seq2x import checkpoint
 from seq2x import config as settings_file
@@ -50,22 +50,33 @@ class Range(Config):
         elif self.low >= self.high or (self.log and (self.low <= 0 or self.step is not None)):
             raise ValueError(f"found low = {self.low} and high = {self.high}; expected low < high, and with log = true "
                              "low > 0 and no step")
+        elif self.whole and self.step is not None and self.step != int(self.step):
+            raise ValueError(f"found step = {self.step} between whole numbers, {self.low} and {self.high}; expected a "
+                             "whole one (or bounds such as 1.0)")
         return self
 
-    def suggest(self, trial: optuna.Trial, name: str) -> Any:
-        """Ask for a value."""
+    @property
+    def whole(self) -> bool:
+        """Whether it is of whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def distribution(self, engine: Any) -> Any:
+        """Return what Optuna draws from; choices stand there as JSON."""
+        kinds = engine.distributions
         if self.choices is not None:
-            return json.loads(str(trial.suggest_categorical(name, [json.dumps(choice) for choice in self.choices])))
-        assert self.low is not None
-        assert self.high is not None
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(name, self.low, self.high, step=int(self.step or 1), log=self.log)
-        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+            return kinds.CategoricalDistribution([json.dumps(choice) for choice in self.choices])
+        if self.whole:
+            return kinds.IntDistribution(self.low, self.high, step=int(self.step or 1), log=self.log)
+        return kinds.FloatDistribution(self.low, self.high, step=self.step, log=self.log)
+
+    def value(self, drawn: Any) -> Any:
+        """Return the setting that Optuna's value stands for."""
+        return drawn if self.choices is None else json.loads(str(drawn))
 
     @property
-    def first(self) -> Any:
-        """Some value of it."""
-        return self.low if self.choices is None else self.choices[0]
+    def ends(self) -> tuple[Any, ...]:
+        """All choices, or the least and the greatest value."""
+        return (self.low, self.high) if self.choices is None else self.choices
 
 
 class StudyConfig(Config):
@@ -109,20 +120,21 @@ def tune(
     """Run a study, or go on with it, until it has its ``trials``; OUT/best.toml are the settings of the best.
 
     Without ``out`` that is runs/NAME for NAME.toml. ``overrides`` are of the shared settings. ConfigError names a
-    setting of the space that is none, and the nearest.
+    setting of the space that is none, and the nearest, or a value that it cannot have.
     """
     path = Path(study)
     settings = settings_file.read(StudyConfig, path)
     directory = Path(out or Path("runs") / path.stem)
     base = settings_file.given(settings_file.read(RunConfig, settings.config, overrides))
-    for name, space in settings.space.items():
-        settings_file.parse(RunConfig, changed(base, {name: space.first}), f"{path}: space")
+    _check_values(settings, base, f"{path}: space")
     with _quietly() as optuna:
         directory.mkdir(parents=True, exist_ok=True)
         made = _study(optuna, settings, path.stem, directory)
+        space = {name: each.distribution(optuna) for name, each in settings.space.items()}
+        _check_space(optuna, made, space)
         interrupted = False
         while not interrupted and len(_finished(optuna, made)) < (trials or settings.trials):
-            trial = _begun(optuna, made, directory) or made.ask()
+            trial = _begun(optuna, made, directory) or made.ask(space)
             interrupted = _try(optuna, made, trial, settings, base, directory, say)
             if not interrupted:
                 _keep(made, settings, base, directory)
@@ -143,9 +155,33 @@ def changed(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
+def _check_values(settings: StudyConfig, base: Mapping[str, Any], source: str) -> None:
+    """ConfigError for a value that a setting of the space can never have; what depends on others, a trial will tell."""
+    for name, space in settings.space.items():
+        for number, value in enumerate(space.ends):
+            data = changed(base, {name: value})
+            try:
+                RunConfig.model_validate(data)
+            except ValidationError as error:
+                if number == 0 or any(problem["type"] != "value_error" for problem in error.errors()):
+                    settings_file.parse(RunConfig, data, source)
+
+
+def _check_space(engine: Any, study: optuna.Study, space: Mapping[str, Any]) -> None:
+    """ConfigError where the study has trials whose settings were drawn from something else."""
+    for trial in study.get_trials(deepcopy=False):
+        for name, before in trial.distributions.items():
+            try:
+                engine.distributions.check_distribution_compatibility(before, space.get(name, before))
+            except ValueError:
+                raise ConfigError(f"space: {name!r} has other choices, or is of another kind, than in trial "
+                                  f"{trial.number} of this study; give the study another name, or another --out"
+                                  ) from None
+
+
 @contextmanager
 def _quietly() -> Iterator[Any]:
-    """Optuna, without its remarks on what is new in it, and without its log."""
+    """Optuna, without its remarks on what is new in it or on a last step that is cut off, and without its log."""
     try:
         import optuna
     except ImportError:
@@ -155,6 +191,7 @@ def _quietly() -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "The distribution is specified by", UserWarning)
             yield optuna
     finally:
         optuna.logging.set_verbosity(before)
@@ -203,7 +240,7 @@ def _try(
     directory: Path, say: Say,
 ) -> bool:
     """Train one trial and tell the study; return whether it was interrupted, to be gone on with."""
-    values = {name: space.suggest(trial, name) for name, space in settings.space.items()}
+    values = _values(settings, trial.params)
     shown = ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
                       for name, value in values.items())
     state = optuna.trial.TrialState
@@ -224,6 +261,11 @@ def _try(
         study.tell(trial, state=state.FAIL)
         say(f"trial {trial.number}: failed with {shown}: {error}")
     return False
+
+
+def _values(settings: StudyConfig, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a trial, as far as the space knows them."""
+    return {name: space.value(drawn[name]) for name, space in settings.space.items() if name in drawn}
 
 
 def _nothing(line: str) -> None:
@@ -265,9 +307,7 @@ def _keep(study: optuna.Study, settings: StudyConfig, base: Mapping[str, Any], d
     """Write the best settings, and delete the directories of finished trials that are not wanted."""
     best = _best(study)
     if best is not None:
-        values = {name: json.loads(str(value)) if settings.space[name].choices is not None else value
-                  for name, value in best.params.items() if name in settings.space}
-        config = settings_file.parse(RunConfig, changed(base, values), BEST)
+        config = settings_file.parse(RunConfig, changed(base, _values(settings, best.params)), BEST)
         checkpoint.write(directory / BEST, settings_file.dump(config))
     for trial in study.get_trials(deepcopy=False):
         place = directory / f"trial-{trial.number}"

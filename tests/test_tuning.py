@@ -91,6 +91,12 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path) -> None:
         tune(write_study(tmp_path, '"encoder.hiden" = { low = 1, high = 2 }'), tmp_path / "out")
     with pytest.raises(ConfigError, match=r"space.encoder.hidden: found low = 9 and high = 2; expected low < high"):
         tune(write_study(tmp_path, '"encoder.hidden" = { low = 9, high = 2 }'), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"encoder.hidden: found step = 0.5 between whole numbers, 2 and 9; expected"):
+        tune(write_study(tmp_path, '"encoder.hidden" = { low = 2, high = 9, step = 0.5 }'), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"space: encoder.dropout: found 1.5: Input should be less than 1"):
+        tune(write_study(tmp_path, '"encoder.dropout" = { low = 0.1, high = 1.5 }'), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"space: encoder.cell: found 'gur'; did you mean 'gru'"):
+        tune(write_study(tmp_path, '"encoder.cell" = { choices = ["lstm", "gur"] }'), tmp_path / "out")
     with pytest.raises(ConfigError, match="unknown key 'trails'; did you mean 'trials'"):
         tune(write_study(tmp_path, trails="3"), tmp_path / "out")
     with pytest.raises(ConfigError, match="storage: 'nosuch://x' cannot be used"):
@@ -108,3 +114,24 @@ def test_trials_that_cannot_be_trained_fail_by_themselves(tmp_path: Path) -> Non
     write_study(tmp_path, '"encoder.projection" = { choices = [0, 99] }', sampler='"random"', trials="6")
     assert tune(tmp_path / "study.toml", tmp_path / "out", say=log.append).finished == 6
     assert any("failed with encoder.projection = 99: trial" in line for line in log)
+
+
+def test_other_choices_want_another_study(tmp_path: Path) -> None:
+    """Bounds may change; what a trial before was drawn from may not. A last step that is cut off is no warning."""
+    space = '"encoder.cell" = {{ choices = ["lstm"{more}] }}\n"encoder.hidden" = {{ low = 4, high = {high}, step = 3 }}'
+    write_study(tmp_path, space.format(more="", high=8), trials="1")
+    overrides = ["training.max_epochs=1"]
+    first = tune(tmp_path / "study.toml", tmp_path / "out", overrides=overrides, say=str)
+    assert first.parameters["encoder.hidden"] in (4, 7)
+    write_study(tmp_path, space.format(more="", high=9), trials="2")
+    assert tune(tmp_path / "study.toml", tmp_path / "out", overrides=overrides, say=str).finished == 2
+    write_study(tmp_path, space.format(more=', "gru"', high=9), trials="3")
+    with pytest.raises(ConfigError, match=r"'encoder.cell' has other choices, or is of another kind, than in trial 0"):
+        tune(tmp_path / "study.toml", tmp_path / "out")
+
+
+def test_a_study_without_a_whole_trial_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(tmp_path, '"encoder.projection" = { choices = [0] }', trials="1")
+    failing = ["--set", "tasks.classify.head.class_weights={nobody=2.0}"]
+    assert main(["tune", str(study), "--out", str(tmp_path / "out"), *failing]) == 2
+    assert "none: no trial of 1 came to its end" in capsys.readouterr().out

@@ -46,7 +46,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run the study; 130 where Ctrl-C ended it."""
+    """Run the study; 130 where Ctrl-C ended it, 2 where no trial came to its end."""
     from seq2x.reports.importance import plot
     from seq2x.tuning import BEST, tune
 
@@ -63,4 +63,4 @@ def run(arguments: Namespace) -> int:
         print(f"{'importance':<12}{share:6.1%}  {name}")
     if plot(found.importance, found.directory / "importance.png"):
         print(f"{'picture':<12}{found.directory / 'importance.png'}")
-    return 130 if found.interrupted else 0
+    return 130 if found.interrupted else 0 if found.best is not None else 2
