@@ -163,7 +163,7 @@ def read_config(directory: Path) -> RunConfig:
     """Read config.toml of a run directory."""
     path = directory / CONFIG
     if not path.is_file():
-        around = [other.name for other in directory.parent.glob("*") if (other / CONFIG).is_file()]
+        around = sorted(other.name for other in directory.parent.glob("*") if (other / CONFIG).is_file())
         what = "is no run directory (it has no config.toml)" if directory.is_dir() else "no such directory"
         if directory.is_file():
             what = "is a file; expected a run directory (commands read their text from standard input or -i FILE)"

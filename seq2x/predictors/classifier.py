@@ -7,7 +7,7 @@ from itertools import islice
 from typing import ClassVar, Literal, NamedTuple, cast, overload
 
 from seq2x.checkpoint import Loaded
-from seq2x.errors import ConfigError
+from seq2x.errors import ConfigError, DataError, RunError, nearest
 from seq2x.heads.classify import ClassifyHead
 from seq2x.predictors.base import BATCH_TOKENS, WINDOW, Predictor, answer, check_labels, line, run
 from seq2x.predictors.calibration import fit_temperature, fit_threshold
@@ -74,6 +74,10 @@ class Classifier(Predictor):
         self.heads = [cast(ClassifyHead, run.model.head(name))
                       for run, name in zip(self.runs, self.names, strict=True)]
         self.head = self.heads[0]
+        for number, head in enumerate(self.heads, start=1):
+            if head.several != self.head.several:
+                raise RunError(f"models that act as one: one of the first and number {number} gives several labels a "
+                               "text; expected all of them or none")
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is an iterable of str too, and means one text
@@ -120,11 +124,13 @@ class Classifier(Predictor):
     def calibrate(self, texts: list[str], gold: Sequence[Sequence[str]]) -> str:
         """Fit the head's temperature and threshold, those that it has room for, to texts with their labels.
 
-        Only the model in memory is changed. Returns what was fitted, in words. ConfigError for several models, which
-        are calibrated each by itself.
+        ``gold``: of each text its labels; also of one label a text, ``[["spam"], ["ham"]]``. Only the model in memory
+        is changed. Returns what was fitted, in words. ConfigError for several models, which are calibrated each by
+        itself; DataError for other than as many labels as texts, for none, and for a label that the model has not.
         """
         if len(self.runs) > 1:
             raise ConfigError(f"calibrate: found {len(self.runs)} models that act as one; expected a single one")
+        self._check_gold(texts, gold)
         head = self.head
         if head.temperature is None and head.threshold is None:
             return ""
@@ -143,6 +149,19 @@ class Classifier(Predictor):
             head.tune(threshold=threshold)
             fitted.append(f"threshold {threshold:.3f}")
         return ", ".join(fitted)
+
+    def _check_gold(self, texts: list[str], gold: Sequence[Sequence[str]]) -> None:
+        if not texts or len(texts) != len(gold):
+            raise DataError(f"calibrate: found {len(texts):,} texts, and the labels of {len(gold):,}; expected as "
+                            "many, and some")
+        for number, labels in enumerate(gold, start=1):
+            if isinstance(labels, str) or not (self.head.several or len(labels) == 1):
+                raise DataError(f"calibrate: text {number}: found {labels!r}; expected a list of "
+                                f"{'its labels' if self.head.several else 'one label'}")
+            for label in labels:
+                if label not in self.labels:
+                    raise DataError(f"calibrate: text {number}: there is no label {label!r}"
+                                    f"{nearest(label, self.labels)}")
 
     def _read(self, item: object, number: int) -> tuple[_Text, list[_Part]]:
         """A text and the parts of it that the models read."""

@@ -2,8 +2,8 @@
 
 Knows no file. The gradient is that of the label's log-odds, times the vectors of the tokens (gradient x input: Denil
 et al. 2014; Shrikumar et al. 2017, section 3): what a word adds to the log-odds, were the model linear in its words.
-It may be negative. The weights of an attention say where a text was looked at, not for what; they sum to one over the
-tokens.
+It may be negative. The vectors of n-grams (encoder.kind = "bag") are no single word's, and left out. The weights of an
+attention say where a text was looked at, not for what; they sum to one over the tokens.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from seq2x.batch import Multiples
 from seq2x.checkpoint import Loaded
-from seq2x.errors import ConfigError
+from seq2x.errors import ConfigError, nearest
 from seq2x.heads.classify import ClassifyHead
 from seq2x.predictors.base import batch_of
 from seq2x.predictors.windows import cut_text
@@ -42,8 +42,10 @@ class Explainer:
 
     def __init__(self, loaded: Loaded, name: str, head: ClassifyHead, limit: int, method: Method | None) -> None:
         """``method`` None: the attention where the head has one over tokens, else the gradient; ConfigError where the
-        attention is wanted and there is none.
+        attention is wanted and there is none, and for a method that is none.
         """
+        if method not in (None, *get_args(Method)):
+            raise ConfigError(f"explain: found {method!r}{nearest(str(method), get_args(Method))}")
         attends = head.attention is not None and loaded.model.encoder.stride == 1
         if method == "attention" and not attends:
             raise ConfigError(f"explain = 'attention': the head {name!r} has none over tokens (pooling = "

@@ -94,3 +94,5 @@ def test_only_words_that_were_read_count(tmp_path: Path) -> None:
 def test_an_attention_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the head 'topics' has none over tokens \\(pooling = 'mean'\\)"):
         run(tmp_path, head=GRADIENT).classify(TEXT, explain="attention")
+    with pytest.raises(ConfigError, match="explain: found 'atention'; did you mean 'attention'"):
+        run(tmp_path / "other").classify(TEXT, explain="atention")  # type: ignore[call-overload]

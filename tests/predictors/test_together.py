@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import sentences, task, write_run
 
 from seq2x import checkpoint
-from seq2x.errors import ConfigError, RunError
+from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.predictors import Classifier, Constraints, LanguageModel, Tagger
 from seq2x.text import tags
 
@@ -100,6 +100,24 @@ class TestClassifiers:
     def test_it_is_calibrated_by_itself(self, classifiers: list[Path]) -> None:
         with pytest.raises(ConfigError, match="found 3 models that act as one"):
             Classifier.load(classifiers).calibrate(["Snow !"], [["news"]])
+
+    @pytest.mark.parametrize(("texts", "gold", "message"), [
+        ([], [], "found 0 texts, and the labels of 0; expected as many, and some"),
+        (["Snow !"], [["news"], ["story"]], "found 1 texts, and the labels of 2"),
+        (["Snow !"], ["news"], "text 1: found 'news'; expected a list of one label"),
+        (["Snow !"], [["news", "story"]], r"text 1: found \['news', 'story'\]; expected a list of one label"),
+        (["Snow !"], [["newz"]], "text 1: there is no label 'newz'; did you mean 'news'"),
+    ])
+    def test_it_is_calibrated_on_labels(
+        self, classifiers: list[Path], texts: list[str], gold: list[list[str]], message: str
+    ) -> None:
+        with pytest.raises(DataError, match=message):
+            Classifier.load(classifiers[0]).calibrate(texts, gold)
+
+    def test_one_label_and_several_are_no_ensemble(self, classifiers: list[Path], tmp_path: Path) -> None:
+        other = write_run(tmp_path / "other", {"classify": task("classify", data={"separator": ","})}, text="words")
+        with pytest.raises(RunError, match="one of the first and number 2 gives several labels a text"):
+            Classifier.load([classifiers[0], other])
 
 
 def test_snapshots_act_as_one(classifiers: list[Path], tmp_path: Path) -> None:
