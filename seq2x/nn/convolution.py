@@ -39,13 +39,14 @@ def pool_over_time(
 ) -> tuple[Tensor, Tensor]:
     """Max-pooling over neighbouring positions: [B, T, D] and mask [B, T] -> [B, U, D] and [B, U], U >= T / stride.
 
-    Position u is the highest of ``window`` states around, or from, that of token ``stride`` * u, as :class:`Windows`
-    places them; it is real where that token is. Padding takes no part and is zero. ``exact``: for prediction, U is a
+    Position u is the highest of ``window`` (>= ``stride``) states around that of token ``stride`` * u, as
+    :class:`Windows` places them, but shifted to the right as far as the last tokens of a text would be in no window
+    otherwise; it is real where that token is. Padding takes no part and is zero. ``exact``: for prediction, U is a
     multiple of :data:`seq2x.batch.LENGTH_MULTIPLE`.
     """
     size = -(-states.shape[1] // stride)
     size += -size % LENGTH_MULTIPLE if exact else 0
-    before = (window - 1) // 2
+    before = min((window - 1) // 2, window - stride)
     after = max((size - 1) * stride + window - before - states.shape[1], 0)
     lowest = states.masked_fill(~mask[..., None], torch.finfo(states.dtype).min)
     filled = F.pad(lowest, (0, 0, before, after), value=torch.finfo(states.dtype).min)

@@ -49,7 +49,7 @@ def test_a_sentence_shorter_than_the_window() -> None:
     assert windows(torch.randn(1, 1, 6), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 1, 10)
 
 
-@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2), (3, 3), (4, 2)])
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2), (3, 3), (4, 2), (5, 5)])
 @pytest.mark.parametrize("exact", [False, True])
 def test_pooling_over_time_by_hand(window: int, stride: int, exact: bool) -> None:
     states, mask = _case(length=15)
@@ -58,8 +58,10 @@ def test_pooling_over_time_by_hand(window: int, stride: int, exact: bool) -> Non
     assert pooled.shape[1] == (16 if exact else -(-15 // stride))
     for row, length in enumerate(mask.sum(1).tolist()):
         assert kept[row].tolist() == [place * stride < length for place in range(pooled.shape[1])]
-        for place in range(-(-length // stride)):
-            first = place * stride - (window - 1) // 2
+        places, before = range(-(-length // stride)), min((window - 1) // 2, window - stride)
+        assert places[-1] * stride - before + window >= length  # no token is in no window
+        for place in places:
+            first = place * stride - before
             inside = states[row, max(first, 0) : min(first + window, length)]
             assert torch.equal(pooled[row, place], inside.amax(0))
     assert not pooled[~kept].any()
