@@ -18,7 +18,7 @@ from seq2x.data.datasets import Dataset
 from seq2x.errors import ConfigError, nearest
 from seq2x.model import Teacher, Teaching
 from seq2x.overview import Overview
-from seq2x.settings import DistilConfig, RunConfig, TagTask
+from seq2x.settings import DistilConfig, LanguageModelTask, RunConfig, TagTask
 from seq2x.text import same_entries
 
 NO_LIMIT = Limit(max_tokens=10**9)
@@ -90,8 +90,19 @@ def _check_outputs(loaded: Loaded, name: str, teacher: Loaded, task: str, number
         raise ConfigError(f"distil.from: the tokens that run {number} predicts are not those of {name!r} here; "
                           "expected the same vocabulary: the same training data and settings of text, or a student "
                           "that [start] takes it from")
-    if here.kind == "language_model" and here.head.vocabulary != getattr(there.head, "vocabulary", None):
-        raise ConfigError(f"distil.from: run {number} predicts another part of the vocabulary than {name!r} here")
+    if isinstance(here, LanguageModelTask) and isinstance(there, LanguageModelTask):
+        if here.head.vocabulary != there.head.vocabulary:
+            raise ConfigError(f"distil.from: run {number} predicts another part of the vocabulary than {name!r} here")
+        ours, theirs = _predicted(loaded, here), _predicted(teacher, there)
+        if ours != theirs:
+            raise ConfigError(f"distil.from: run {number} predicts {theirs}, {name!r} here {ours}; expected the same")
+
+
+def _predicted(loaded: Loaded, task: LanguageModelTask) -> str:
+    """What a language model predicts, in words."""
+    if task.head.objective == "masked":
+        return "hidden tokens"
+    return "what follows and what is before" if loaded.model.encoder.direction_width else "what follows"
 
 
 def _view(loaded: Loaded, name: str, teacher: Loaded, data: Corpus, own: Dataset) -> Dataset:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_data import quiet, settings, write_files
+from tiny_runs import write_run
 
 from seq2x import checkpoint, config
 from seq2x.batch import Batch
+from seq2x.distil import _check_outputs
 from seq2x.errors import ConfigError
 from seq2x.model import Teacher, Teaching
 from seq2x.predictors.base import batch_of
@@ -87,3 +89,16 @@ def test_what_does_not_fit_is_refused(files: Path) -> None:
         train(student(files, "tag", tagger, changes=("distil.task=tga",)), files / "new", say=quiet)
     with pytest.raises(ConfigError, match=r"distil\.from: "):
         student(files, "tag")
+
+
+@pytest.mark.parametrize(("head", "message"), [
+    ({"objective": "masked"}, "run 1 predicts hidden tokens, 'lm' here what follows and what is before; expected the"),
+    ({"vocabulary": 9}, "run 1 predicts another part of the vocabulary than 'lm' here"),
+])
+def test_language_models_teach_what_they_predict(tmp_path: Path, head: dict[str, Any], message: str) -> None:
+    task = {"kind": "language_model", "train": "train.txt", "limit": {"max_tokens": 40}}
+    mine, other = (checkpoint.load(write_run(tmp_path / name, {"lm": {**task, "head": settings}}))
+                   for name, settings in (("mine", {}), ("other", head)))
+    _check_outputs(mine, "lm", mine, "lm", 1)
+    with pytest.raises(ConfigError, match=message):
+        _check_outputs(mine, "lm", other, "lm", 1)
