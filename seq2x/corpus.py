@@ -336,6 +336,13 @@ def learn_labels(task: TaskConfig, examples: Iterable[Any]) -> Vocabulary:
     return Vocabulary(complete)
 
 
+def check_choice(task: TaskConfig, labels: Vocabulary) -> None:
+    """DataError where a text has one label and there is no other, so that nothing is to be learnt."""
+    if task.kind == "classify" and not task.data.separator and len(labels) == 1:
+        raise DataError(f"every text has the label {labels.entries[0]!r}: there is nothing to learn; data.label_column "
+                        "says where the labels are", named(task.train))
+
+
 def class_weights(config: RunConfig, name: str, labels: Vocabulary, counts: Sequence[int], texts: int) -> list[float]:
     """Return the factor on the loss for each label of a task; ``counts`` of the training ``texts`` have it.
 

@@ -18,7 +18,7 @@ from seq2x import config as settings_file
 from seq2x.build import build_model
 from seq2x.card import model_card
 from seq2x.checkpoint import CACHE, CARD, CONFIG, METRICS, STATE, WEIGHTS, Loaded
-from seq2x.corpus import Corpus, class_weights, learn_labels, learn_text
+from seq2x.corpus import Corpus, check_choice, class_weights, learn_labels, learn_text
 from seq2x.data.batching import Batches, Epochs, Position
 from seq2x.data.datasets import Dataset
 from seq2x.data.loading import load
@@ -177,6 +177,8 @@ def _prepare(directory: Path, config: RunConfig, data: Corpus, goes_on: bool, ro
         source, target = learn_text(config, data.train, rows.under("vocabulary"), known)
         labels = {name: learn_labels(config.tasks[name], data.seen[name]) for name in config.labelled}
         labels = labels if older is None else start.grown_labels(config, older, labels)
+        for name, found in labels.items():
+            check_choice(config.tasks[name], found)
     torch.manual_seed(config.seed)
     model = build_model(config, source, target, labels, _kept_encoder(directory, config, goes_on))
     if config.start is not None and config.start.freeze:

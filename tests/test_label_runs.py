@@ -13,7 +13,7 @@ from seq2x import Classifier, checkpoint, evaluate
 from seq2x.config import parse
 from seq2x.corpus import class_weights, read_examples
 from seq2x.data.examples import Text
-from seq2x.errors import ConfigError
+from seq2x.errors import ConfigError, DataError
 from seq2x.run import train
 from seq2x.settings import RunConfig
 from seq2x.text import Vocabulary
@@ -121,6 +121,15 @@ def test_weights_of_classes(files: Path) -> None:
     assert weights(several(files, {"class_weights": {"c": 3.0}}), [6, 3, 1], 10) == [1, 1, 3]
     with pytest.raises(ConfigError, match=r"tasks.classify.head.class_weights: there is no label 'cc'.*'c'"):
         weights(several(files, {"class_weights": {"cc": 3.0}}), [6, 3, 1], 10)
+
+
+def test_settings_and_data_without_a_choice(files: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tasks.classify.head: threshold = 'tuned' is for texts that may have seve"):
+        train(settings(files, "classify"), files / "run", overrides=["tasks.classify.head.threshold='tuned'"],
+              say=quiet)
+    (files / "train.tsv").write_text("seen\tann saw rome .\nseen\ttom saw york .\n")
+    with pytest.raises(DataError, match=r"train.tsv: every text has the label 'seen': there is nothing to learn"):
+        train(settings(files, "classify"), files / "run", say=quiet)
 
 
 @pytest.mark.parametrize(("text", "kind", "limit", "message"), [

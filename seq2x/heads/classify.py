@@ -36,9 +36,10 @@ class ClassifyHeadConfig(Config):
 
     kind: Literal["classify"] = "classify"
     pooling: Pooling = Field(
-        "max", description="last: the encoder's own summary; over the states: max, mean, max-mean (both, side by side: "
-                           "Howard & Ruder 2018), k-max (the highest k of each feature, in their order: Kalchbrenner "
-                           "et al. 2014), attention (Lin et al. 2017)")
+        "max", description="last: the encoder's own summary; over the states: max (the best of those that Zhang & "
+                           "Wallace 2015 compare), mean, max-mean (both, side by side: Howard & Ruder 2018), k-max "
+                           "(the highest k of each feature, in their order: Kalchbrenner et al. 2014), attention (Lin "
+                           "et al. 2017)")
     k: int = Field(3, ge=1, description="values of each feature that k-max keeps")
     hops: int = Field(1, ge=1, description="attention: weighted sums of the states, side by side (r in Lin et al. "
                                            "2017, who take 30)")
@@ -64,13 +65,21 @@ class ClassifyHeadConfig(Config):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ClassifyHeadConfig:
-        for name, value in (("hops", self.hops > 1), ("penalty", self.penalty > 0)):
-            if value and self.pooling != "attention":
-                raise ValueError(f"{name} = {getattr(self, name):g} is of attention; found pooling = {self.pooling!r}")
+        for name, pooling in (("hops", "attention"), ("attention_width", "attention"), ("penalty", "attention"),
+                              ("k", "k-max")):
+            value = getattr(self, name)
+            if self.pooling != pooling and value != type(self).model_fields[name].default:
+                raise ValueError(f"{name} = {value:g} is of {pooling}; found pooling = {self.pooling!r}")
         return self
 
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> ClassifyHead:
-        """``dims``: widths of the encoder's layers; ``summary``: that of its summary; ``outputs.size`` labels."""
+        """``dims``: widths of the encoder's layers; ``summary``: that of its summary; ``outputs.size`` labels.
+
+        ValueError for a threshold where a text has one label.
+        """
+        if self.threshold != 0.5 and not outputs.several:
+            raise ValueError(f"threshold = {self.threshold!r} is for texts that may have several labels; expected "
+                             "data.separator, what stands between them, or no threshold")
         return ClassifyHead(self, dims, summary, outputs)
 
 

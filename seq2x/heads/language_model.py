@@ -64,9 +64,11 @@ class LanguageModelHeadConfig(Config):
                         "'masked'; else it is the first recurrent one, whatever stands here")
 
     @model_validator(mode="after")
-    def _attention_looks_back(self) -> Self:
+    def _parts_fit(self) -> Self:
         if self.attention is not None and self.objective == "masked":
             raise ValueError("attention is over the states before one; objective = 'masked' sees both sides already")
+        if self.masked != type(self).model_fields["masked"].default and self.objective != "masked":
+            raise ValueError(f"masked = {self.masked:g} is of objective = 'masked'; found {self.objective!r}")
         return self
 
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> LanguageModelHead:  # noqa: ARG002

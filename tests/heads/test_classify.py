@@ -171,6 +171,8 @@ def test_log_odds() -> None:
 @pytest.mark.parametrize(("settings", "message"), [
     ({"hops": 2}, "hops = 2 is of attention; found pooling = 'max'"),
     ({"penalty": 1.0, "pooling": "mean"}, "penalty = 1 is of attention; found pooling = 'mean'"),
+    ({"attention_width": 9}, "attention_width = 9 is of attention; found pooling = 'max'"),
+    ({"k": 2, "pooling": "attention"}, "k = 2 is of k-max; found pooling = 'attention'"),
     ({"class_weights": {"spam": 0.0}}, "greater than 0"),
     ({"threshold": 1.0}, "less than 1"),
 ])

@@ -172,3 +172,5 @@ def test_the_attention_cannot_part_the_states() -> None:
         settings.build((8, 8), 8, Outputs(SIZE, causal=True))
     with pytest.raises(ValueError, match="objective = 'masked' sees both sides already"):
         LanguageModelHeadConfig.model_validate({"attention": {}, "objective": "masked"})
+    with pytest.raises(ValueError, match=r"masked = 0.3 is of objective = 'masked'; found 'neighbours'"):
+        LanguageModelHeadConfig.model_validate({"masked": 0.3})
