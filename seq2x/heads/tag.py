@@ -64,11 +64,13 @@ class TagHeadConfig(Config):
 
     kind: Literal["tag"] = "tag"
     decoder: Literal["crf", "softmax"] = Field(
-        "crf", description="crf: Lample et al. 2016; softmax: each tag by itself, then the best legal sequence"
+        "crf", description="crf: Lample et al. 2016; softmax: each tag by itself, then the best legal sequence "
+               "(He et al. 2017)"
     )
     hidden: int = Field(0, ge=0, description="units of a tanh layer before the scores of the tags; 0 = none")
     dropout: float = Field(0.0, ge=0, lt=1, description="one mask a sentence, on the states (and the hidden layer)")
-    layer: int = Field(-1, description="the encoder layer that is read")
+    layer: int = Field(-1, description="the encoder layer that is read; a low one for a low-level task beside others "
+                                       "(Søgaard & Goldberg 2016)")
     pool: Pool = Field("first", description="the piece that stands for a word of several: first, last or their mean")
 
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> TagHead:  # noqa: ARG002 - the contract

@@ -37,7 +37,8 @@ class TranslateHeadConfig(Config):
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Szegedy et al. 2016")
     layer: int = Field(-1, description="the encoder layer attended to")
     also_layers: tuple[int, ...] = Field(
-        (), description="layers attended to with it, side by side; [0]: the word embeddings as well as the states")
+        (), description="layers attended to with it, side by side; [0]: the word embeddings as well as the states "
+                        "(Kadlec et al. 2017)")
     guided_attention: float = Field(
         0.0, ge=0, description="weight of - sum_j A_tj log a_tj, for target tokens that the task's alignments say "
                                "something of (Chen et al. 2016, guided alignment training); 0 = none")

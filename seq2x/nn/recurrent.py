@@ -46,8 +46,10 @@ class RecurrenceConfig(Config):
                              "et al. 2014); 0 = not at all")
     initial: Literal["zero", "learned"] = Field(
         "zero", description="state before the first token; learned: a parameter of each layer and direction")
-    dropout: float = Field(0.0, ge=0, lt=1, description="before every layer and on the states that leave, one mask a "
-                                                        "sequence (Gal & Ghahramani 2016)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="before every layer and on the states that leave, one mask a sequence (Gal & "
+                                     "Ghahramani 2016); the last states, which pooling = 'last' reads, leave as they "
+                                     "are (a head may have a dropout of its own)")
     input_dropout: float | None = Field(None, ge=0, lt=1, description="before every layer; left out: as dropout")
     output_dropout: float | None = Field(None, ge=0, lt=1, description="on the states that leave; left out: as dropout")
     recurrent_dropout: float = Field(

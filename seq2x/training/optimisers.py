@@ -41,7 +41,8 @@ class AdamConfig(Config):
 
     kind: Literal["adam"] = "adam"
     rate: float = Field(1e-3, gt=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = Field((0.9, 0.999), description="the second is better lower, such as 0.9, in some "
+                                                                 "models (Dozat & Manning 2017)")
     epsilon: float = Field(1e-8, gt=0)
 
     def build(self, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
