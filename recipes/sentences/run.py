@@ -22,8 +22,8 @@ from seq2x.settings import RunConfig
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("SEQ2X_DATA", ".data"))
-SETS, *BASES = (tomllib.loads((HERE / f"{name}.toml").read_text("utf-8")) for name in ("sets", "convolutions", "bag"))
-MODELS = dict(zip(("convolutions", "bag"), BASES, strict=True))
+MODELS = {name: tomllib.loads((HERE / f"{name}.toml").read_text("utf-8")) for name in ("convolutions", "bag")}
+SETS = tomllib.loads((HERE / "sets.toml").read_text("utf-8"))
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("name", choices=list(SETS), help="the set")

@@ -32,7 +32,8 @@ class Sampling:
 
         NaN where no token is possible.
         """
-        spread = log_probs.double() - log_probs.double().amax(-1, keepdim=True)  # 0 at the top, however cold it is
+        exact = log_probs.double()
+        spread = exact - exact.amax(-1, keepdim=True)  # 0 at the top, however cold it is
         probabilities = (spread / self.temperature).softmax(-1)
         if 0 < self.top_k < probabilities.shape[1]:
             least = probabilities.topk(self.top_k).values[:, -1:]
