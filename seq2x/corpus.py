@@ -55,6 +55,13 @@ def read_examples(task: TaskConfig, path: Place, alignments: Sequence[str] = ())
     return examples
 
 
+def read_dev(task: TaskConfig, seed: int) -> list[Any]:
+    """Read what the best model of a run with this seed is chosen by: the dev files, or what is held out of train."""
+    if task.dev is not None:
+        return read_examples(task, task.dev)
+    return hold_out(read_examples(task, task.train), task.hold_out, seed).dev
+
+
 def stream_examples(
     task: TaskConfig, path: Place, reports: list[str], alignments: Sequence[str] = ()
 ) -> Iterator[Any]:

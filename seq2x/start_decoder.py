@@ -69,6 +69,8 @@ def _fitting(
                           f"{body.kind!r} in {run}; expected both 'recurrent', or both 'transformer'")
     found = {setting: getattr(body, setting) for setting in wanted}
     wanted["embedding.width"], found["embedding.width"] = decoder.width, body.embedding.width
+    if isinstance(decoder, RecurrentDecoderConfig):
+        wanted["embedding.scale"], found["embedding.scale"] = decoder.scale_embeddings, body.embedding.scale
     differ = [f"{setting} = {found[setting]!r}, expected {value!r}" for setting, value in wanted.items()
               if found[setting] != value]
     embedding = model.encoder.vectors()[0]

@@ -15,8 +15,7 @@ from statistics import mean, stdev
 
 from seq2x import Classifier, evaluate, train
 from seq2x.config import laid_over, parse
-from seq2x.corpus import read_examples
-from seq2x.data.batching import hold_out
+from seq2x.corpus import read_dev, read_examples
 from seq2x.reports.console import ConsoleDisplay
 from seq2x.settings import RunConfig
 
@@ -54,11 +53,10 @@ def trained(model: str, seed: int) -> Path:
 
 
 def score(runs: list[Path], part: str, seed: int = 1) -> float:
-    """Accuracy of models that act as one; of the dev part that was held out with this seed, if it was."""
+    """Accuracy of models that act as one; of the dev part that this seed held out, if it was held out."""
     classifier = Classifier.load(runs)
-    if part == "dev" and share:
-        return evaluate(classifier, hold_out(read_examples(classifier.task, files["train"]), share, seed).dev).value
-    return evaluate(classifier, read_examples(classifier.task, files[part])).value
+    task = classifier.task
+    return evaluate(classifier, read_dev(task, seed) if part == "dev" else read_examples(task, files["test"])).value
 
 
 def spread(values: list[float]) -> str:

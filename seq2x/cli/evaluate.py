@@ -137,12 +137,11 @@ def _data(chosen: str | None, place: str, files: list[str], config: RunConfig) -
 def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
     """The dev data that the training chose the model by: a file, or what was held out."""
     from seq2x import checkpoint
-    from seq2x.corpus import files_of, named, read_examples, sha256_of
-    from seq2x.data.batching import hold_out
+    from seq2x.corpus import files_of, named, read_dev, sha256_of
 
     task = config.tasks[name]
     if task.dev is not None:
-        return named(task.dev), read_examples(task, task.dev)
+        return named(task.dev), read_dev(task, config.seed)
     metrics = checkpoint.read_metrics(checkpoint.directory_of(directory))
     records = [record["data"] for record in metrics if "data" in record]
     for path in files_of(task, task.train):
@@ -150,5 +149,4 @@ def _dev(directory: Path, config: RunConfig, name: str) -> tuple[str, Any]:
         if Path(path).exists() and records and records[-1].get(path) != sha256_of(path):
             raise DataError("is not the file that the run was trained on, so what was held out of it is not known; "
                             "name the files to evaluate on", path)
-    held = hold_out(read_examples(task, task.train), task.hold_out, config.seed).dev
-    return f"held out of {named(task.train)}", held
+    return f"held out of {named(task.train)}", read_dev(task, config.seed)

@@ -183,6 +183,7 @@ def _translate(survey: Survey, chosen: Plan) -> list[Table]:
         ]),
         Table("encoder.embedding", "a token's vector", [
             Setting("width", width, "numbers a token"),
+            Setting("scale", True, "times sqrt(width), with which it learns to attend sooner"),
             Setting("dropout", dropout, "share of them dropped in training"),
         ]),
         _task(survey, chosen, [
@@ -202,6 +203,7 @@ def _translate(survey: Survey, chosen: Plan) -> list[Table]:
         Table("tasks.translate.head.decoder", "an LSTM that attends to the source", [
             Setting("kind", "recurrent", "or transformer"),
             Setting("width", width, "numbers a target token"),
+            Setting("scale_embeddings", True, "as the source's"),
             Setting("hidden", hidden, "units"),
             Setting("dropout", dropout, "share of them dropped in training"),
             Setting("attention", {"kind": "additive", "width": width}, "or multiplicative, dot"),

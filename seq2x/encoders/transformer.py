@@ -5,10 +5,10 @@ Or, as the decoder of a language model, one whose states see nothing to the righ
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from seq2x.batch import Encoded, Tokens
@@ -29,6 +29,13 @@ class TransformerEncoderConfig(LayersConfig):
     causal: bool = Field(
         False, description="each state sees itself and what is before it, as the next token's language model wants "
                            "(Radford et al. 2018); false: all of the text")
+
+    @model_validator(mode="after")
+    def _scaled_once(self) -> Self:
+        if self.embedding.scale:
+            raise ValueError("embedding.scale = true is for other encoders; a Transformer's embeddings are always "
+                             "scaled")
+        return self
 
     def build(self, size: int, characters: int | None) -> TransformerEncoder:
         """``size`` tokens and ``characters`` in the vocabularies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, cast
 
@@ -25,6 +26,8 @@ class RecurrentDecoderConfig(Config):
 
     kind: Literal["recurrent"] = "recurrent"
     width: int = Field(256, ge=1, description="size of the target embeddings, and of the vector a token is read from")
+    scale_embeddings: bool = Field(
+        False, description="target embeddings times sqrt(width), as encoder.embedding.scale does with the source's")
     output_width: int | None = Field(
         None, ge=1, description="size of that vector, a projection down before the softmax (Melis et al. 2017); left "
                                 "out: as width, which tied embeddings need")
@@ -159,6 +162,8 @@ class RecurrentDecoder(Decoder[RecurrentMemory, RecurrentState]):
         self, memory: RecurrentMemory, state: RecurrentState, embedded: Tensor
     ) -> tuple[Tensor, Tensor, RecurrentState]:
         """``embedded`` [N, S, E] -> (vectors [N, S, O], attention [N, S, T], the state after S steps)."""
+        if self.config.scale_embeddings:
+            embedded = embedded * math.sqrt(embedded.shape[-1])
         gates = self._units()[0].input(self.dropout(embedded))  # one product for all steps
         vectors, weights = [], []
         # unbind, whose gradient is one stack, where indexing would fill S tensors with zeros

@@ -5,6 +5,7 @@ Knows no task and opens no file: pretrained vectors come in as rows. Each distin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, Self
@@ -80,6 +81,9 @@ class EmbeddingConfig(Config):
     """How a token becomes a vector."""
 
     width: int = Field(256, ge=1)
+    scale: bool = Field(
+        False, description="tokens' vectors times sqrt(width), as a Transformer's always are (Vaswani et al. 2017, "
+                           "section 3.4): a recurrent translator learns to attend sooner")
     dropout: float = Field(0.0, ge=0, lt=1, description="of single values of the whole vector")
     word_dropout: float = Field(0.0, ge=0, lt=1, description="share of tokens read as unknown in training")
     type_dropout: float = Field(
@@ -175,6 +179,8 @@ class Embedding(nn.Module):
         embedded: Tensor = self.table(ids)
         if self.static is not None:
             embedded = torch.cat([embedded, self.static(ids)], dim=-1)
+        if self.config.scale:
+            embedded = embedded * math.sqrt(self.config.width)
         embedded = self.type_dropout(embedded, ids, self.table.num_embeddings)
         if self.spelling is not None:
             assert tokens.characters is not None

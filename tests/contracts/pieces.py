@@ -28,7 +28,8 @@ TWO_CHANNELS = {"embedding": {"width": 8, "vectors": {"path": "never opened", "m
 RECURRENT = {"kind": "recurrent", "hidden": 8}
 ENCODERS: dict[str, dict[str, Any]] = {
     "recurrent": {**SMALL, **RECURRENT},
-    "recurrent two layers, gru": {**SMALL, **RECURRENT, "layers": 2, "cell": "gru"},
+    "recurrent two layers, gru": {**SMALL, **RECURRENT, "layers": 2, "cell": "gru",
+                                  "embedding": {"width": 16, "scale": True}},
     "recurrent plain, spelt": {**SPELT, **RECURRENT, "cell": "rnn"},
     "recurrent residual, step by step, gru, two channels": {
         **TWO_CHANNELS, **RECURRENT, "layers": 2, "cell": "gru", "connections": "residual", "input_dropout": 0.05,

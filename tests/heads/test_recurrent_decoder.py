@@ -65,6 +65,16 @@ def test_what_starts_it() -> None:
     assert not zero.hidden[0].any()
 
 
+def test_scaled_embeddings_are_those_of_sixteen_times_the_variance() -> None:
+    encoded = build("recurrent", "translate dot").encode("translate", batch("translate", examples("translate", 3)))
+    plain, scaled = decoder().eval(), decoder(scale_embeddings=True).eval()
+    embedded = torch.randn(3, 4, 16)
+    with torch.no_grad():
+        expected, _, _ = plain.advance(*plain.begin(encoded, encoded.states), embedded * 4)  # the root of 16
+        found, _, _ = scaled.advance(*scaled.begin(encoded, encoded.states), embedded)
+    assert torch.equal(found, expected)
+
+
 def test_the_first_layer_attends_for_those_above() -> None:
     """Without input feeding, the first layer knows nothing of the source, and the second does."""
     made = decoder(layers=2, attend_from="first", input_feeding=False, initial="zero").eval()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from seq2x.batch import Tokens
+from seq2x.encoders.transformer import TransformerEncoderConfig
 from seq2x.nn.dropout import TypeDropout
 from seq2x.nn.embeddings import CharacterRecurrence, CharacterRecurrenceConfig, Embedding, EmbeddingConfig
 
@@ -42,6 +43,16 @@ def test_rows_become_vectors_and_the_others_get_their_variance(mode: str) -> Non
         assert torch.equal(part[1, 0], rows()[2])
         torch.testing.assert_close(part[0, 1], plain(TOKENS)[0, 1] * rows().std(correction=0) * 2)  # the root of 4
     assert not embedding.table.weight[0].any()
+
+
+def test_tokens_are_scaled_and_their_spelling_is_not() -> None:
+    spelling = {"width": 6, "maps": 3}
+    tokens = Tokens.of([[4, 5, 6, 3], [7, 3]], characters=[[[1], [2, 3], [4], []], [[5], []]])
+    plain, scaled = (build(width=4, characters=spelling, scale=scale)(tokens) for scale in (False, True))
+    assert torch.equal(scaled[..., :4], plain[..., :4] * 2)  # the root of 4
+    assert torch.equal(scaled[..., 4:], plain[..., 4:])
+    with pytest.raises(ValidationError, match=r"embedding\.scale = true is for other encoders"):
+        TransformerEncoderConfig.model_validate({"embedding": {"scale": True}})
 
 
 def test_which_channel_is_trained() -> None:
