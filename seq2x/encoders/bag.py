@@ -59,11 +59,6 @@ class BagEncoder(Encoder):
         self.dims = (self.embedding.width, self.embedding.width)
         self.summary_width = self.embedding.width
 
-    @property
-    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
-        """The embedding table."""
-        return self.embedding.table
-
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""
         embedded = states = self.embedding(tokens)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from seq2x.batch import EXACT, Encoded, Multiples, Tokens
+from seq2x.nn.embeddings import Embedding
 
 
 class Encoder(nn.Module):
@@ -17,8 +18,8 @@ class Encoder(nn.Module):
     """Width of each of ``Encoded.layers``; ``dims[0]`` is that of the embeddings."""
     summary_width: int
     """Width of ``Encoded.summary``."""
-    table: nn.Embedding
-    """The embedding table, for heads that tie their weights to it."""
+    embedding: Embedding
+    """What makes vectors of tokens, of an encoder that learns its own."""
     causal: bool = False
     """True where a state has seen no token to its right."""
     direction_width: int = 0
@@ -30,11 +31,14 @@ class Encoder(nn.Module):
     reach: int | None = None
     """Tokens that are read at once; None = any number."""
 
+    @property
+    def table(self) -> nn.Embedding:
+        """The embedding table, for heads that tie their weights to it."""
+        return self.embedding.table
+
     def vectors(self) -> tuple[nn.Module, int]:
         """Return the module that makes vectors of tokens, [B, N + T, D], and how many N it gives before theirs."""
-        module = getattr(self, "embedding", self.table)
-        assert isinstance(module, nn.Module)
-        return module, 0
+        return self.embedding, 0
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Encoded:

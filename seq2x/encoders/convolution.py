@@ -49,11 +49,6 @@ class ConvolutionEncoder(Encoder):
         self.dropout = VariationalDropout(config.dropout)
         self.summary_width = width
 
-    @property
-    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
-        """The embedding table."""
-        return self.embedding.table
-
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""
         layers: list[Tensor] = [self.embedding(tokens)]

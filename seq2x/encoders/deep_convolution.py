@@ -68,11 +68,6 @@ class DeepConvolutionEncoder(Encoder):
         self.summary_width = width
         self.stride = 2 ** (len(config.maps) - 1)
 
-    @property
-    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
-        """The embedding table."""
-        return self.embedding.table
-
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""
         mask = tokens.mask

@@ -89,7 +89,7 @@ class PretrainedEncoder(Encoder):
         self._freeze(config.freeze)
 
     @property
-    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the model, not a second reference
+    def table(self) -> nn.Embedding:
         """The embedding table, its rows numbered as by the model."""
         return cast(nn.Embedding, cast(Any, self.model).get_input_embeddings())
 

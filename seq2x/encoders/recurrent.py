@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from seq2x.batch import EXACT, Encoded, Multiples, Tokens
 from seq2x.config import Config
@@ -66,11 +66,6 @@ class RecurrentEncoder(Encoder):
         # a window sees what follows
         self.causal = not config.bidirectional and not config.reversed and front is None
         self.direction_width = self.stack.width // 2 if config.bidirectional and front is None else 0
-
-    @property
-    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
-        """The embedding table."""
-        return self.embedding.table
 
     def multiples(self) -> Multiples:
         """As few as its layers can bear; all else here goes by tokens, but for the convolution."""

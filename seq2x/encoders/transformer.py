@@ -61,11 +61,6 @@ class TransformerEncoder(Encoder):
         self.summary_width = width
         self.causal = config.causal
 
-    @property
-    def table(self) -> nn.Embedding:  # type: ignore[override]  # read from the embedding, not a second reference
-        """The embedding table."""
-        return self.embedding.table
-
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`. DataError beyond the last learned position."""
         most = self.positions.most

@@ -13,6 +13,7 @@ from torch import Tensor
 from seq2x.batch import PAD, Rows
 from seq2x.config import Config
 from seq2x.search import (
+    STRONGEST,
     Filter,
     Guide,
     Hypothesis,
@@ -42,7 +43,7 @@ class SearchConfig(Config):
 
     beam_size: int = Field(5, ge=1)
     length_norm: LengthNorm = Field("gnmt", description="gnmt: ((5+|Y|)/6)^a (Wu et al. 2016); average: |Y|^a; none")
-    length_penalty: float = Field(1.0, ge=0, description="the exponent a")
+    length_penalty: float = Field(1.0, ge=0, le=STRONGEST, description="the exponent a")
     coverage_penalty: float = Field(
         0.0, ge=0, description="b of b * sum log(min(attention that a source token got, 1)), added to the score of "
         "what has ended (Wu et al. 2016)")

@@ -25,6 +25,8 @@ Filter = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 LengthNorm = Literal["gnmt", "average", "none"]
 
+STRONGEST = 20.0
+"""Length penalty at most: no length that an output can have, to this power, is beyond a float."""
 LEAST = 1e-6
 """Attention that a source token has at least in the coverage penalty, or one token without any would be all of it."""
 
@@ -55,8 +57,8 @@ class Normaliser:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.alpha < 0:
-            raise ValueError(f"the length penalty must be 0 or more; found {self.alpha}")
+        if not 0 <= self.alpha <= STRONGEST:
+            raise ValueError(f"the length penalty must be from 0 to {STRONGEST:g}; found {self.alpha}")
 
     def __call__(self, length: int) -> float:
         """``length`` counts the end symbol."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from seq2x.config import Config
+from seq2x.errors import ConfigError
 
 Verdict = Literal["go on", "restart", "end"]
 """What a schedule makes of an evaluation: "restart" = from the best weights, with a fresh optimiser."""
@@ -181,19 +182,25 @@ class CyclicConfig(Config):
     cycles: int = Field(5, ge=1, description="in the whole run")
 
     def build(self, steps: int) -> Schedule:
-        """``steps``: updates of the whole run."""
-        return _Cyclic(max(1, -(-steps // self.cycles)), steps)
+        """``steps``: updates of the whole run. ConfigError where there are fewer of them than cycles."""
+        if steps < self.cycles:
+            raise ConfigError(f"schedule.cycles = {self.cycles:,}: the run has {steps:,} updates; expected so many "
+                              "cycles at most")
+        return _Cyclic(self.cycles, steps)
 
 
 class _Cyclic(Schedule):
-    def __init__(self, length: int, steps: int) -> None:
-        self.length, self.steps = length, steps
+    def __init__(self, cycles: int, steps: int) -> None:
+        self.cycles, self.steps = cycles, steps
 
     def factor(self, step: int) -> float:
-        return (math.cos(math.pi * ((step - 1) % self.length) / self.length) + 1) / 2
+        cycle = (step - 1) * self.cycles // self.steps
+        first, after = (-(-number * self.steps // self.cycles) for number in (cycle, cycle + 1))  # updates before each
+        return (math.cos(math.pi * (step - 1 - first) / (after - first)) + 1) / 2
 
     def snapshot(self, step: int) -> int:
-        return -(-step // self.length) if step % self.length == 0 or step == self.steps else 0
+        ended = step * self.cycles // self.steps
+        return ended if ended > (step - 1) * self.cycles // self.steps else 0
 
 
 class StepsConfig(Config):

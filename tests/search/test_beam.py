@@ -9,7 +9,8 @@ import torch
 from search.tables import BOS, EOS, Count, Table, looked_at, outputs, score_of, start, step
 from torch import Tensor
 
-from seq2x.search import Normaliser, Ranking, beam_search
+from seq2x.heads.outputs import MOST
+from seq2x.search import STRONGEST, Normaliser, Ranking, beam_search
 
 
 @pytest.mark.parametrize("norm", [Normaliser("gnmt", 0.6), Normaliser("gnmt", 1.0), Normaliser("average", 1.0),
@@ -151,8 +152,10 @@ def test_normalisers() -> None:
     assert Normaliser("gnmt", 0.5)(7) == pytest.approx(math.sqrt(2))
     assert Normaliser("average", 2.0)(3) == 9.0
     assert Normaliser("none", 2.0)(3) == 1.0
-    with pytest.raises(ValueError, match="0 or more; found -1"):
-        Normaliser("gnmt", -1)
+    assert math.isfinite(Normaliser("average", STRONGEST)(MOST))
+    for wrong in (-1, 300):
+        with pytest.raises(ValueError, match=f"from 0 to 20; found {wrong}"):
+            Normaliser("gnmt", wrong)
 
 
 def test_n_best_cannot_exceed_the_beam() -> None:

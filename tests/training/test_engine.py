@@ -11,7 +11,7 @@ from contracts.pieces import batch, build, examples
 from torch import nn
 
 from seq2x.batch import Batch, Loss
-from seq2x.errors import Seq2xError
+from seq2x.errors import ConfigError, Seq2xError
 from seq2x.model import Model
 from seq2x.nn.dropout import VariationalDropout
 from seq2x.training.fit import fit
@@ -199,11 +199,25 @@ def test_an_objective_may_begin_late_and_is_logged_before() -> None:
 def test_a_cycle_ends_with_a_snapshot() -> None:
     _, _, kept, watch = run(FitConfig(max_epochs=2), schedule=CyclicConfig(cycles=3), steps=8)
     assert sorted(kept.weights) == ["best", "snapshot-1", "snapshot-2", "snapshot-3"]
-    assert watch.rates == pytest.approx([0.1, 0.075, 0.025, 0.1, 0.075, 0.025, 0.1, 0.075])
+    assert watch.rates == pytest.approx([0.1, 0.075, 0.025, 0.1, 0.075, 0.025, 0.1, 0.05])
     at = {state.progress.step: state for state in kept.states}
     for number, step in ((1, 3), (2, 6), (3, 8)):
         for name, tensor in kept.weights[f"snapshot-{number}"].items():
             assert torch.equal(tensor, at[step].tensors[f"model.{name}"])
+
+
+@pytest.mark.parametrize(("cycles", "steps"), [(6, 10), (7, 7), (1, 5)])
+def test_there_are_as_many_cycles_as_asked_for(cycles: int, steps: int) -> None:
+    schedule = CyclicConfig(cycles=cycles).build(steps)
+    ends = [step for step in range(1, steps + 1) if schedule.snapshot(step)]
+    assert [schedule.snapshot(step) for step in ends] == list(range(1, cycles + 1))
+    assert ends[-1] == steps
+    assert [step + 1 for step in (0, *ends[:-1])] == [step for step in range(1, steps + 1) if schedule.factor(step) == 1]
+
+
+def test_more_cycles_than_updates_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"schedule\.cycles = 9: the run has 8 updates"):
+        CyclicConfig(cycles=9).build(8)
 
 
 def test_a_restart_goes_back_to_the_best_weights_with_half_the_rate() -> None:
