@@ -212,7 +212,7 @@ def test_there_are_as_many_cycles_as_asked_for(cycles: int, steps: int) -> None:
     ends = [step for step in range(1, steps + 1) if schedule.snapshot(step)]
     assert [schedule.snapshot(step) for step in ends] == list(range(1, cycles + 1))
     assert ends[-1] == steps
-    assert [step + 1 for step in (0, *ends[:-1])] == [step for step in range(1, steps + 1) if schedule.factor(step) == 1]
+    assert [step - 1 for step in range(1, steps + 1) if schedule.factor(step) == 1] == [0, *ends[:-1]]
 
 
 def test_more_cycles_than_updates_are_refused() -> None:
