@@ -120,10 +120,13 @@ def add_search(parser: ArgumentParser) -> None:
 
 
 def search(arguments: Namespace, own: SearchConfig) -> SearchConfig:
-    """Return the run's own search with what the options change."""
+    """Return the run's own search with what the options change; ConfigError where a search cannot be so."""
+    from seq2x.config import parse
+
     names = ("beam_size", "length_penalty", "length_norm", "coverage_penalty", "max_length_ratio", "no_repeat_ngram")
     options = {name: getattr(arguments, name) for name in names}
-    return own.model_copy(update={name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    return parse(type(own), {**own.model_dump(), **given}, "search")
 
 
 def add_streams(parser: ArgumentParser) -> None:

@@ -171,6 +171,11 @@ def test_translations_and_scores(world: Path, call: Call) -> None:
     assert greedy.score == pytest.approx(greedy.log_prob / Normaliser("average", 0.5)(tokens))
 
 
+def test_a_search_is_checked_as_its_settings_are(world: Path, fails: Fails) -> None:
+    assert "search: length_penalty: found 300.0" in fails(["translate", world / "runs/translate",
+                                                           "--length-penalty", "300"], b"Ann\n")
+
+
 def test_n_best_are_n_lines_for_each(world: Path, call: Call, fails: Fails) -> None:
     text = b"Ann ging nach Rome .\n\nTom Eve sah Oslo .\n"
     code, output, _ = call(["translate", world / "runs/translate", "--n-best", "3"], text)
