@@ -295,11 +295,12 @@ class _Training:
         if found is None:
             return None
         tensors, record = found
-        digests = self.data.digests
-        for path, digest in record.pop("data").items():
-            if digests.get(path) != digest:
-                raise RunError(f"{self.directory}: {path} is not the file that the run began with "
-                               f"(sha256 {digest[:12]}... then, {str(digests.get(path))[:12]}... now)")
+        then, now = record.pop("data"), self.data.digests
+        for path in {**then, **now}:  # a pattern may match more files since, or fewer
+            if then.get(path) != now.get(path):
+                found = [f"sha256 {one[path][:12]}..." if path in one else "not read" for one in (then, now)]
+                raise RunError(f"{self.directory}: {path} is not the file that the run began with ({found[0]} then, "
+                               f"{found[1]} now)")
         progress = Progress(**record)
         self.rows.row("resume", f"going on after update {progress.step:,} (epoch {progress.epoch + 1}, batch "
                                 f"{progress.batch + 1})")

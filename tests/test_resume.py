@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tiny_data import go_on, pretrained, quiet, settings, write_files
 
 from seq2x import checkpoint, config
+from seq2x.errors import RunError
 from seq2x.run import train
 from seq2x.settings import RunConfig
 from seq2x.training.optimisers import OptimiserConfig
@@ -163,3 +164,18 @@ def test_a_pretrained_encoder_goes_on_as_if_never_stopped(files: Path) -> None:
     shutil.rmtree(files / "bert")
     train(own, files / "parts", resume=True, say=quiet)
     assert_same(files / "whole", files / "parts")
+
+
+def test_data_that_a_pattern_did_not_match_before_are_refused(files: Path) -> None:
+    (files / "shards").mkdir()
+    shutil.copy(files / "train.conll", files / "shards" / "a.conll")
+    data = config.given(settings(files, "tag", max_epochs=1))
+    data["tasks"]["tag"]["train"] = f"{files}/shards/*.conll"
+    train(config.parse(RunConfig, data, "test"), files / "run", say=quiet)
+    shutil.copy(files / "dev.conll", files / "shards" / "b.conll")
+    data["training"]["max_epochs"] = 2
+    with pytest.raises(RunError, match=r"b\.conll is not the file that the run began with \(not read then, sha256 \w+"):
+        train(config.parse(RunConfig, data, "test"), files / "run", resume=True, say=quiet)
+    (files / "shards" / "a.conll").unlink()
+    with pytest.raises(RunError, match=r"a\.conll is not the file .* then, not read now\)"):
+        train(config.parse(RunConfig, data, "test"), files / "run", resume=True, say=quiet)
