@@ -61,7 +61,8 @@ def model_card(
     ``metrics`` are the lines of metrics.jsonl; the scores shown are those of the update whose weights were kept.
     ``parameters`` are counted by part of the model; ``machine`` says what trained it.
     """
-    kept: Mapping[str, Any] = next((line for line in reversed(metrics) if line["step"] == progress.best_step), {})
+    kept: Mapping[str, Any] = next((line for line in reversed(metrics)  # a mean that was no better is not kept
+                                    if line["step"] == progress.best_step and line.get("kept", True)), {})
     kinds = [_NAMES[kind] for kind in dict.fromkeys(task.kind for task in config.tasks.values())]
     sections = [
         f"# A {' and '.join(kinds)} of seq2x",

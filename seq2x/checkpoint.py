@@ -263,6 +263,13 @@ def load_state(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
     return tensors, json.loads(metadata["progress"])
 
 
+def amend_state(changes: Mapping[str, Any], directory: Path) -> None:
+    """Change some of the progress that a resume goes on from."""
+    if (state := load_state(directory)) is not None:
+        tensors, progress = state
+        save_state(tensors, {**progress, **changes}, directory)
+
+
 def append_metrics(directory: Path, record: Mapping[str, Any]) -> None:
     """Add one line to metrics.jsonl; where that fails, the lines before stay as they are."""
     line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8")

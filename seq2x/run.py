@@ -350,26 +350,28 @@ class _Training:
             path.unlink()
         checkpoint.save_state(state.tensors, {**asdict(state.progress), "data": self.data.digests}, self.directory)
 
-    def _append_metrics(self, progress: Progress, mean_of: Sequence[int] = ()) -> None:
+    def _append_metrics(self, progress: Progress, more: Mapping[str, Any] | None = None) -> None:
         checkpoint.append_metrics(self.directory, {
             "step": progress.step, "epoch": progress.epoch, "best": progress.best,
             "seconds": round(progress.seconds, 1), "seed": self.config.seed, "scores": self.scores,
             "versions": {"seq2x": __version__, "torch": torch.__version__},
             "data": self.data.digests,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            **({"mean_of": mean_of} if mean_of else {}),
+            **(more or {}),
         })
         self.scores = {}
 
     def _try_average(self, progress: Progress, display: Display) -> None:
-        """Evaluate the mean of the last checkpoints, and keep it where it is the best."""
+        """Evaluate the mean of the last checkpoints, and keep it where it is the best; of a run that had ended, once."""
+        self.ranks.wait()  # until the first process has written the last of them
         paths = self._checkpoints()
-        if len(paths) < 2:
+        mean_of = [int(path.stem) for path in paths]
+        if len(paths) < 2 or mean_of in (line.get("mean_of") for line in checkpoint.read_metrics(self.directory)):
             return
         checkpoint.load_mean(self.loaded.model, paths)
         found = self._evaluate(self.loaded.model)
         better = progress.best is None or found.value > progress.best
-        steps = ", ".join(f"{int(path.stem):,}" for path in paths)
+        steps = ", ".join(f"{step:,}" for step in mean_of)
         display.say(f"mean of the weights after updates {steps}: dev {found.value:.2f}, "
                  f"{'better' if better else 'no better'} than {progress.best or 0:.2f}")
         if better:
@@ -377,8 +379,9 @@ class _Training:
             if self.ranks.first:
                 weights = {name: parameter.detach() for name, parameter in self.loaded.model.named_parameters()}
                 checkpoint.save_weights(weights, self.directory / WEIGHTS)
+                checkpoint.amend_state({"best": progress.best, "best_step": progress.best_step}, self.directory)
         if self.ranks.first:
-            self._append_metrics(progress, mean_of=[int(path.stem) for path in paths])
+            self._append_metrics(progress, {"mean_of": mean_of, "kept": better})
 
     def _checkpoints(self) -> list[Path]:
         """The weights after the last evaluations, the oldest first."""
