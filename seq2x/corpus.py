@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,7 @@ class Corpus:
             if task.dev is not None:
                 self.dev[name] = read_examples(task, task.dev)
                 say(_reading(config, name, "dev", task.dev, self.dev[name]))
-                self._record(name, "dev", files_of(task, task.dev), len(self.dev[name]))
+                self._record(name, "dev", shards(task, task.dev), _count(self.dev[name]))
 
     @property
     def digests(self) -> dict[str, str]:
@@ -169,6 +170,9 @@ class Corpus:
         else:
             made = in_memory(coder, list(examples))
         task, tokens = loaded.config.tasks[name], loaded.config.training.batch_tokens
+        if not len(made):
+            raise DataError(f"every example has more than {task.limit.max_tokens:,} tokens and was left out; expected "
+                            f"a higher tasks.{name}.limit.max_tokens, or on_long = 'truncate'", named(task.train))
         if isinstance(task, LanguageModelTask) and task.bptt:
             return StreamDataset(coder, made, Lanes(name, made.tokens, tokens // task.bptt, task.bptt))
         return made
@@ -178,14 +182,17 @@ class Corpus:
         task = config.tasks[name]
         examples = self.train[name] = read_examples(task, task.train, alignments_of(task))
         say(_reading(config, name, "train", task.train, examples))
-        files = training_files(task)
+        groups = _groups(task)
         if task.dev is None:
-            split = hold_out(examples, task.hold_out, config.seed)
+            try:
+                split = hold_out(examples, task.hold_out, config.seed)
+            except DataError as error:
+                raise DataError(str(error), named(task.train)) from None
             self.train[name], self.dev[name] = split
             say(f"{split_name(config, name, 'dev')} {len(split.dev):>9,} of these examples, held out of train "
                 f"(hold_out = {task.hold_out:g}); {split.repeats:,} repeated examples stay on one side")
-            self._record(name, "dev, held out of train", files, len(split.dev))
-        self._record(name, "train", files, len(examples) - len(self.dev.get(name, [])))
+            self._record(name, "dev, held out of train", groups, _count(split.dev))
+        self._record(name, "train", groups, _count(self.train[name]))
         return examples
 
     def _cached(
@@ -212,7 +219,7 @@ class Corpus:
         if stale is not None:
             cache.make(made_from, {file: self._stamps[file] for file in files}, coder, examples,
                        loaded.config.corpus.workers, lambda line: say(f"{begins} {line}"))
-        self._record(name, "train", files, cache.examples)
+        self._record(name, "train", _groups(task), cache.counts)
         say(f"{begins} {cache.examples:>9,} examples, {cache.tokens:,} tokens, {cache.size / 2**20:,.1f} MiB in "
             f"{cache.folder}{'' if stale is not None else ' since before'}")
         return CodedDataset(coder, cache.open(coder), cache.report)
@@ -223,10 +230,23 @@ class Corpus:
                 next(lines(file))  # a file that is missing or empty is told now
                 self._stamps[file] = stamp(file, known.get(file))
 
-    def _record(self, task: str, split: str, files: Iterable[str], examples: int) -> None:
-        for file in files:
-            self._look_at([file], {})
-            self.sources.append(Source(task, split, file, examples, self._stamps[file].sha256))
+    def _record(self, task: str, split: str, groups: Iterable[tuple[str, ...]], counts: Mapping[str, int]) -> None:
+        """Keep what was read; ``counts`` are the examples by the first file of each group."""
+        for files in dict.fromkeys(groups):
+            self._look_at(files, {})
+            self.sources += [Source(task, split, file, counts.get(files[0], 0), self._stamps[file].sha256)
+                             for file in files]
+
+
+def _groups(task: TaskConfig) -> list[tuple[str, ...]]:
+    """The files of train that hold the same examples: one a shard, or a source, a target and their alignments."""
+    found, links = shards(task, task.train), alignments_of(task)
+    return [(*files, link) for files, link in zip(found, links, strict=True)] if links else found
+
+
+def _count(examples: Iterable[Example]) -> Counter[str]:
+    """How many were read of each file."""
+    return Counter(example.where[0] for example in examples)
 
 
 def _coder(name: str, loaded: Loaded) -> Coder[Any]:

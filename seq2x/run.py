@@ -220,8 +220,8 @@ def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) ->
         checkpoint.clear(directory, keep=CACHE if loaded.config.corpus.memory == "cache" else None)
     checkpoint.write(directory / CONFIG, settings_file.dump(loaded.config))  # first: it marks the directory as ours
     if not goes_on:
-        for name in (WEIGHTS, METRICS):  # of a run that was killed before there was a state to go on from
-            (directory / name).unlink(missing_ok=True)
+        for path in (directory / WEIGHTS, directory / METRICS, *directory.glob("*s/*.safetensors")):
+            path.unlink(missing_ok=True)  # of a run that was killed before there was a state to go on from
         checkpoint.save_text(directory, loaded.source, loaded.target)
         checkpoint.save_labels(directory, loaded.labels)
         checkpoint.save_encoder(directory, loaded.model)
@@ -298,9 +298,9 @@ class _Training:
         then, now = record.pop("data"), self.data.digests
         for path in {**then, **now}:  # a pattern may match more files since, or fewer
             if then.get(path) != now.get(path):
-                found = [f"sha256 {one[path][:12]}..." if path in one else "not read" for one in (then, now)]
-                raise RunError(f"{self.directory}: {path} is not the file that the run began with ({found[0]} then, "
-                               f"{found[1]} now)")
+                was, is_ = (f"sha256 {one[path][:12]}..." if path in one else "not read" for one in (then, now))
+                raise RunError(f"{self.directory}: {path} is not the file that the run began with ({was} then, {is_} "
+                               "now)")
         progress = Progress(**record)
         self.rows.row("resume", f"going on after update {progress.step:,} (epoch {progress.epoch + 1}, batch "
                                 f"{progress.batch + 1})")
@@ -362,7 +362,7 @@ class _Training:
         self.scores = {}
 
     def _try_average(self, progress: Progress, display: Display) -> None:
-        """Evaluate the mean of the last checkpoints, and keep it where it is the best; of a run that had ended, once."""
+        """Evaluate the mean of the last checkpoints, if none has; keep it where it is the best."""
         self.ranks.wait()  # until the first process has written the last of them
         paths = self._checkpoints()
         mean_of = [int(path.stem) for path in paths]

@@ -303,6 +303,8 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _cached_tasks_have_dev(self) -> RunConfig:
+        if self.corpus.cache is not None and self.corpus.memory != "cache":
+            raise ValueError(f"corpus.cache needs corpus.memory = 'cache'; found memory = {self.corpus.memory!r}")
         for name, task in self.tasks.items():
             if self.corpus.memory == "cache" and task.dev is None:
                 raise ValueError(f"tasks.{name}: the key 'dev' is missing, and corpus.memory = 'cache' can hold "

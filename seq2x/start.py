@@ -196,6 +196,9 @@ def _heads(config: RunConfig, older: RunConfig) -> list[str]:
 
 def _check_tasks(config: RunConfig, older: RunConfig, start: StartConfig) -> None:
     heads = _heads(config, older)
+    if start.take == "encoder" and start.labels == "grow":
+        raise ConfigError("start.labels = 'grow' is for heads of the older run, and take = 'encoder' takes none; "
+                          "expected take = 'all', or labels = 'new'")
     if start.take == "all" and not heads:
         raise ConfigError(f"start.take = 'all': none of the tasks ({', '.join(config.tasks)}) is one of {start.run} "
                           f"({', '.join(older.tasks)}); name them as there, or take = 'encoder'")

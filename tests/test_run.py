@@ -161,6 +161,14 @@ def test_without_a_state_it_starts_again_or_says_that_it_cannot_go_on(files: Pat
     assert [record["epoch"] for record in checkpoint.read_metrics(files / "run")] == [1, 2][-whole:]
 
 
+def test_weights_of_a_run_without_a_state_are_no_part_of_the_next(files: Path) -> None:
+    train(settings(files, "tag", average=2, max_epochs=2), files / "run", say=quiet)
+    shutil.rmtree(files / "run" / "resume")
+    (files / "run" / "README.md").unlink()  # as where it was killed in its first save
+    train(settings(files, "classify", average=2, max_epochs=1), files / "run", resume=True, say=quiet)
+    assert len(list((files / "run" / "checkpoints").iterdir())) == 1
+
+
 def test_a_task_may_be_so_rare_that_an_epoch_is_empty(files: Path) -> None:
     log: list[str] = []
     own = settings(files, "classify", max_epochs=200, max_steps=2)
@@ -197,7 +205,44 @@ def test_mistakes_are_named(files: Path) -> None:
     (files / "dev.tsv").write_text("lost\tann went to rome .\n")
     with pytest.raises(DataError, match=r"dev\.tsv, line 1: .*'lost'"):
         train(settings(files, "classify"), files / "run2", say=quiet)
+    with pytest.raises(ConfigError, match=r"device: 'cuda:99' cannot be used: .*'auto'"):
+        train(settings(files, "tag"), files / "run", overrides=["device=cuda:99"], say=quiet)
+    with pytest.raises(ConfigError, match=r"corpus\.cache needs corpus\.memory = 'cache'; found memory = 'all'"):
+        train(settings(files, "tag"), files / "run", overrides=["corpus.cache=x"], say=quiet)
+    with pytest.raises(ConfigError, match=r"schedule\.minimum: found 3: .*less than or equal to 1"):
+        train(settings(files, "tag"), files / "run", overrides=["schedule={kind='plateau', minimum=3}"], say=quiet)
 
+
+@pytest.mark.parametrize("memory", ["all", "cache"])
+@pytest.mark.parametrize("kind", ["tag", "translate"])
+def test_data_of_which_nothing_is_left_are_refused(files: Path, kind: str, memory: str) -> None:
+    own = [f"tasks.{kind}.limit={{max_tokens=2, on_long='skip'}}", f"corpus.memory={memory}"]
+    with pytest.raises(DataError, match=rf"train.*: every example has more than 2 tokens .* tasks\.{kind}\.limit"):
+        train(settings(files, kind), files / "run", overrides=own, say=quiet)
+
+
+def test_too_few_to_hold_out_are_refused_by_name(files: Path) -> None:
+    (files / "few.tsv").write_text("a\tone\n")
+    data = settings(files, "classify").model_dump(mode="json", exclude_none=True)
+    data["tasks"]["classify"] |= {"train": f"{files}/few.tsv"}
+    del data["tasks"]["classify"]["dev"]
+    with pytest.raises(DataError, match=r"few\.tsv: cannot hold out 0\.1 of 1 examples"):
+        train(config.parse(RunConfig, data, "test"), files / "run", say=quiet)
+
+
+@pytest.mark.parametrize("memory", ["all", "cache"])
+def test_the_card_counts_the_examples_of_each_file(files: Path, memory: str) -> None:
+    for number, (first, last) in enumerate([(0, 40), (40, 60)], start=1):
+        for side in ("src", "tgt"):
+            lines = (files / f"train.{side}").read_text().splitlines(keepends=True)
+            (files / f"part{number}.{side}").write_text("".join(lines[first:last]))
+    data = settings(files, "translate", max_epochs=1).model_dump(mode="json", exclude_none=True)
+    data["tasks"]["translate"]["train"] = [f"{files}/part*.src", f"{files}/part*.tgt"]
+    data["corpus"]["memory"] = memory
+    train(config.parse(RunConfig, data, "test"), files / "run", say=quiet)
+    card = (files / "run/README.md").read_text().split("\n")
+    rows = [line for line in card if line.startswith("| translate | train")]
+    assert [row.split(" | ")[3] for row in rows] == ["40", "40", "20", "20"]
 
 def test_two_trainings_do_not_share_a_directory(files: Path) -> None:
     with checkpoint.locked(files / "run"), pytest.raises(RunError, match="another training is at work in it"):

@@ -296,6 +296,7 @@ def test_what_cannot_fit_names_both(files: Path) -> None:
     assert "size = 6 has no room for the 15 entries" in mistake(
         "tag", text={"kind": "words", "size": 6}, start={"vocabulary": "grow"})
     assert "did you mean 'old'" in mistake("tag", start={"from": f"{files}/odl"})
+    assert "take = 'encoder' takes none" in mistake("classify", start={"take": "encoder", "labels": "grow"})
     assert "unknown key 'form'; did you mean 'from'" in mistake("tag", start={"form": "x"})
     data = config.given(from_run(files, "classify"))
     data["tasks"] = {"tag": data["tasks"]["classify"]}

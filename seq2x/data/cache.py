@@ -96,6 +96,12 @@ class Cache:
         return int(self.meta["examples"])
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many of them come from each file, of a pair the source's."""
+        return {file: sum(count for name, count in self.meta["parts"] if name == file)
+                for file, _ in self.meta["parts"]}
+
+    @property
     def tokens(self) -> int:
         """The tokens of all sides."""
         return int(self.meta["tokens"])

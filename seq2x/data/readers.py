@@ -105,6 +105,8 @@ def _texts(path: str | Path, format: TextFormat) -> Iterator[Text]:
         label = label.strip()
         if not (label or separator) or not text.strip():
             raise DataError(f"the {'text' if label else 'label'} is empty; expected a label and a text", path, line)
+        if "\n" in label:
+            raise DataError(f"the label {label!r} holds a line feed; expected a label of one line", path, line)
         if separator:
             several = (part.strip() for part in label.split(separator))
             yield Text(text, tuple(dict.fromkeys(filter(None, several))), (name, line))
@@ -234,6 +236,8 @@ def _checked(sentences: Iterable[Sentence], path: str | Path, format: TaggedForm
     """Check the tags of sentences against the scheme; an error names the line of the tag."""
     name, legal = str(path), check_partial if format.partial else check
     for words, tags, places in sentences:
+        if broken := [tag for tag in tags if "\n" in tag]:
+            raise DataError(f"the tag {broken[0]!r} holds a line feed; expected a tag of one line", path, places[0])
         try:
             legal(tags, format.scheme)
         except DataError as error:

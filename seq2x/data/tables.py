@@ -37,6 +37,7 @@ def read_table(
     """
     if kind == "jsonl":
         wanted = [name if column is None else column for column, name in zip(columns, names, strict=True)]
+        _differ(wanted, names, path, None)
         for line, record in read_objects(path):
             try:
                 cells = [_cell(record, column, separator) for column in wanted]
@@ -52,6 +53,7 @@ def read_table(
     # without a header or a wish the file must be exactly what we take it for
     count = len(cells) if header or any(column is not None for column in columns) else len(names)
     at = [_position(column, cells if header else None, count, path, first) for column in wanted]
+    _differ(at, names, path, first)
     rows = records if header else itertools.chain([(first, cells)], records)
     expected = f"{count} columns, as on line {first}" if count == len(cells) else f"{count}: {', '.join(names)}"
     for line, cells in rows:
@@ -142,6 +144,12 @@ def _position(column: Column, header: list[str] | None, count: int, path: str | 
     if not -count <= column < count:
         raise DataError(f"found {count} column(s), but column {column} is wanted (counted from 0)", path, line)
     return column % count
+
+
+def _differ(at: Sequence[Column], names: Sequence[str], path: str | Path, line: int | None) -> None:
+    if len(set(at)) < len(at):
+        raise DataError(f"{' and '.join(f'{name}_column' for name in names)} are both column {at[0]!r}; expected two "
+                        "columns", path, line)
 
 
 def _columns(cells: list[str]) -> str:

@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
+from seq2x.errors import ConfigError
+
 T = TypeVar("T")
 
 BUCKET = 2**23
@@ -97,13 +99,23 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device for ``name``; "auto" is a CUDA device where there is one, another for each process."""
+    """Return the device for ``name``; "auto" is a CUDA device where there is one, another for each process.
+
+    ConfigError for one that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        torch.cuda.set_device(name)
-    return torch.device(name)
+    device = torch.device(name)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"device: {name!r} cannot be used: {str(error).split(chr(10))[0]}; 'auto' takes what is "
+                          "there") from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -101,7 +101,7 @@ class PlateauConfig(Config):
     warmup: int = Field(0, ge=0, description="updates")
     factor: float = Field(0.5, gt=0, lt=1)
     patience: int = Field(1, ge=1, description="evaluations without a better score")
-    minimum: float = Field(0.01, ge=0, description="the factor falls no lower")
+    minimum: float = Field(0.01, ge=0, le=1, description="the factor falls no lower")
 
     def build(self, steps: int) -> Schedule:  # noqa: ARG002
         """``steps``: updates of the whole run, as far as known."""
