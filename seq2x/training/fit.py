@@ -56,7 +56,8 @@ def fit(
             latest, units = engine.update(batches)
             (progress.seconds,) = ranks.total([time.monotonic() - began if ranks.first else 0.0])  # all agree on it
             display.updated(Update(progress, engine.rate, engine.losses(), units, latest))
-            cycle = engine.schedule.snapshot(progress.step) if latest else 0
+            last = progress.epoch >= config.max_epochs  # epochs differ in length by a few updates, the run from steps
+            cycle = engine.schedule.snapshot(steps if last else progress.step) if latest or last else 0
             kept = {f"snapshot-{cycle}": engine.weights()} if cycle else {}
             due = _due(progress, config, made=bool(latest))
             progress.done = _limit(progress, config)

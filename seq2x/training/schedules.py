@@ -194,13 +194,14 @@ class _Cyclic(Schedule):
         self.cycles, self.steps = cycles, steps
 
     def factor(self, step: int) -> float:
+        step = min(step, self.steps)  # a run may be some updates longer, for which no cycle begins
         cycle = (step - 1) * self.cycles // self.steps
         first, after = (-(-number * self.steps // self.cycles) for number in (cycle, cycle + 1))  # updates before each
         return (math.cos(math.pi * (step - 1 - first) / (after - first)) + 1) / 2
 
     def snapshot(self, step: int) -> int:
         ended = step * self.cycles // self.steps
-        return ended if ended > (step - 1) * self.cycles // self.steps else 0
+        return ended if step <= self.steps and ended > (step - 1) * self.cycles // self.steps else 0
 
 
 class StepsConfig(Config):

@@ -196,6 +196,14 @@ def test_an_objective_may_begin_late_and_is_logged_before() -> None:
     assert logged[3][3] < logged[100][3]
 
 
+@pytest.mark.parametrize("steps", [7, 9])
+def test_the_last_cycle_ends_with_the_run_though_epochs_differ_in_length(steps: int) -> None:
+    _, progress, kept, watch = run(FitConfig(max_epochs=2), schedule=CyclicConfig(cycles=3), steps=steps)
+    assert progress.step == 8
+    assert sorted(kept.weights) == ["best", "snapshot-1", "snapshot-2", "snapshot-3"]
+    assert watch.rates[-1] < 0.1  # which would begin a cycle
+
+
 def test_a_cycle_ends_with_a_snapshot() -> None:
     _, _, kept, watch = run(FitConfig(max_epochs=2), schedule=CyclicConfig(cycles=3), steps=8)
     assert sorted(kept.weights) == ["best", "snapshot-1", "snapshot-2", "snapshot-3"]
