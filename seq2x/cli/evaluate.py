@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seq2x.cli.options import add_model, add_runs, add_search, count, search, set_threads
+from seq2x.cli.options import SEARCH, add_model, add_runs, add_search, count, search, set_threads
 from seq2x.cli.streams import Output
 from seq2x.errors import ConfigError, DataError, RunError, nearest
 
@@ -67,6 +67,10 @@ def run(arguments: Namespace) -> int:
     if arguments.errors and kinds and not kinds & {"tag", "classify"}:
         raise ConfigError("--errors lists the mistakes of a tagger or classifier; no task that is evaluated here is "
                           "one")
+    chosen = [name for name in SEARCH if getattr(arguments, name) is not None]
+    if chosen and kinds and "translate" not in kinds:
+        raise ConfigError(f"--{chosen[0].replace('_', '-')} says how translations are searched for; no task that is "
+                          "evaluated here translates")
     for name, (files, examples) in _data(arguments.task, places[0], given, loaded.config).items():
         task = loaded.config.tasks[name]
         how = search(arguments, task.search) if task.kind == "translate" else None
@@ -95,7 +99,7 @@ def run(arguments: Namespace) -> int:
 def _listing(arguments: Namespace) -> tuple[int | None, Output | None]:
     """How many mistakes are to be shown, None = all; and the file they go to, if it is one."""
     text = arguments.errors
-    if text is None or (text.isascii() and text.isdigit()):
+    if text is None or (text.isascii() and text.removeprefix("-").isdigit()):
         try:
             return None if text is None else count(text), None
         except ArgumentTypeError as error:

@@ -42,7 +42,7 @@ def guess_tagged(
         word, tag = 1 if word is None else word, "upos" if tag is None else tag
     elif kind == "conll":
         word, tag = (1 if _numbered(lines) else 0) if word is None else word, -1 if tag is None else tag
-    columns: dict[str, Any] = {} if kind == "jsonl" else {"word_column": word, "tag_column": tag}
+    columns: dict[str, Any] = {"word_column": word, "tag_column": tag}  # of JSON lines, the reader refuses any
     if scheme is None and kind == "jsonl" and "tags" not in _first_object(lines):
         scheme = "BIO"  # spans of characters: the tags are written by the reader
     if scheme is None:
@@ -70,7 +70,7 @@ def guess_texts(path: str, label: Column | None = None, text: Column | None = No
 def guess_pairs(paths: Sequence[str], source: Column | None = None, target: Column | None = None) -> PairFormat:
     """Return the format of sentence pairs: two aligned files, or one with both; what is given is taken as it is."""
     if len(paths) == 2:
-        return PairFormat(format="lines")
+        return PairFormat(format="lines", source_column=source, target_column=target)  # the reader refuses any
     kind, header, rows = _table(paths[0], (*SOURCES, *TARGETS))
     names: Sequence[Column] = header or range(len(rows[0]) if rows else 0)
     source = source if source is not None else _named(header, SOURCES)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from seq2x.heads import SearchConfig
 
 
+WINDOW = 2048
+"""Lines read ahead where --window says nothing."""
+SEARCH = ("beam_size", "length_penalty", "length_norm", "coverage_penalty", "max_length_ratio", "no_repeat_ngram")
+"""What :func:`add_search` adds."""
+
+
 class Parser(ArgumentParser):
     """argparse with errors of one paragraph, which name the nearest option, and with examples in its help."""
 
@@ -26,6 +32,9 @@ class Parser(ArgumentParser):
     ) -> tuple[Namespace, list[str]]:
         """Parse; an option or argument that is not known is an error of the sub-command it was given to."""
         found, unknown = super().parse_known_args(args, namespace)
+        if unknown and (last := self._last_list()) and not any(one.startswith("-") for one in unknown):
+            getattr(found, last).extend(unknown)  # RUN --json FILE: argparse reads no argument behind an option
+            return found, []
         if unknown:
             first = unknown[0].partition("=")[0]
             known = [name for name in self._option_string_actions if name.startswith("--")]
@@ -34,6 +43,11 @@ class Parser(ArgumentParser):
                 self.error(f"unknown option {first}{nearest(first, begun or known)}")
             self.error(f"unexpected argument {first!r}")
         return found, unknown
+
+    def _last_list(self) -> str | None:
+        """The name of the argument that takes all that follow."""
+        lists = [action.dest for action in self._get_positional_actions() if action.nargs in ("+", "*")]
+        return lists[-1] if lists else None
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one paragraph, and end with exit code 2."""
@@ -123,8 +137,7 @@ def search(arguments: Namespace, own: SearchConfig) -> SearchConfig:
     """Return the run's own search with what the options change; ConfigError where a search cannot be so."""
     from seq2x.config import parse
 
-    names = ("beam_size", "length_penalty", "length_norm", "coverage_penalty", "max_length_ratio", "no_repeat_ngram")
-    options = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in SEARCH}
     given = {name: value for name, value in options.items() if value is not None}
     return parse(type(own), {**own.model_dump(), **given}, "search")
 
@@ -139,9 +152,9 @@ def add_streams(parser: ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="let -o replace a file that exists")
     group.add_argument("--stream", action="store_true",
                        help="answer each line before the next is read (what happens anyway when you type them)")
-    group.add_argument("--window", type=count, metavar="N", default=2048,
+    group.add_argument("--window", type=count, metavar="N",
                        help="lines read ahead and sorted by length, for speed; they come out in order "
-                            "(default: %(default)s)")
+                            f"(default: {WINDOW})")
 
 
 def set_threads(number: int | None) -> None:

@@ -10,13 +10,15 @@ import gzip
 import os
 import sys
 import time
+import zlib
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from seq2x.errors import DataError, RunError, nearest
+from seq2x.cli.options import WINDOW
+from seq2x.errors import ConfigError, DataError, RunError, nearest
 
 STDIN = "standard input"
 Notice = Callable[[str], None]
@@ -32,12 +34,14 @@ def convert(arguments: Namespace, load: Callable[[int], Records]) -> int:
     because a person types them. The names of the files are checked before ``load`` is called, as that takes its time. A
     line that is not UTF-8 ends the input: the records of the lines before it are written, then the DataError is raised.
     """
+    if arguments.stream and arguments.window is not None:
+        raise ConfigError(f"--stream answers each line before the next is read; found --window {arguments.window} too")
     typed = arguments.input is None and sys.stdin.isatty()
     stream = arguments.stream or typed
     output = Output(arguments.output, arguments.overwrite, flush=stream)
     with open_input(arguments.input) as opened:
         lines = Lines(opened, arguments.input or STDIN)
-        records = load(1 if stream else arguments.window)
+        records = load(1 if stream else arguments.window or WINDOW)
         if typed:
             print("seq2x: one line at a time; Ctrl-D ends", file=sys.stderr)
         with output, Ticker(shown=not stream and not output.on_terminal) as ticker:
@@ -93,7 +97,12 @@ class Lines:
     def __next__(self) -> str:
         if self.error is not None:
             raise StopIteration
-        line = self._stream.readline()
+        try:
+            line = self._stream.readline()
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            self.error = DataError(f"the gzip file is damaged or cut short behind line {self.count:,}: {error}. The "
+                                   "lines up to there are done", self.name)
+            raise StopIteration from None
         if not line:
             raise StopIteration
         self.count += 1
@@ -121,7 +130,7 @@ class Output:
         if self._path is None:
             return
         if self._path.is_dir():
-            raise RunError(f"{path}: is a folder; -o expects the name of a file")
+            raise RunError(f"{path}: is a folder; expected the name of a file")
         if self._path.is_file() and not overwrite:
             raise RunError(f"{path}: exists already; --overwrite replaces it")
         if not self._path.parent.is_dir():

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,13 +61,15 @@ def run(arguments: Namespace) -> int:
     more = arguments.k_best > 1 or arguments.marginals
     if more and arguments.format not in (None, "jsonl"):
         raise ConfigError(f"--k-best and --marginals need --format jsonl; found {arguments.format}")
+    if arguments.ignore_case and arguments.gazetteer is None:
+        raise ConfigError("--ignore-case is for the phrases of --gazetteer, which is not given")
 
     def load(window: int) -> Records:
         from seq2x.predictors import Tagger
 
         set_threads(arguments.threads)
         tagger = Tagger.load(arguments.runs, arguments.task)
-        known = _gazetteer(arguments, tagger.labels)
+        known = _gazetteer(arguments, tagger)
         write = _writer(arguments.format or ("jsonl" if more else "conll"), tagger, _in_colour(arguments))
 
         def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:
@@ -98,16 +100,19 @@ def is_long(path: str | None) -> bool:
         return False
 
 
-def _gazetteer(arguments: Namespace, labels: Sequence[str]) -> Gazetteer | None:
+def _gazetteer(arguments: Namespace, tagger: Tagger) -> Gazetteer | None:
     """The phrases that are known, all of labels that the model has."""
     if arguments.gazetteer is None:
         return None
+    if tagger.scheme == "none":
+        raise ConfigError("--gazetteer names spans, and this model's tags have none: each word has a tag of its own")
     from seq2x.data.gazetteer import read_gazetteer
     from seq2x.predictors import Gazetteer
 
     found = Gazetteer(read_gazetteer(arguments.gazetteer), ignore_case=arguments.ignore_case)
-    for label in sorted(found.labels - set(labels)):
-        raise DataError(f"the label {label!r} is not one of the model's{nearest(label, labels)}", arguments.gazetteer)
+    for label in sorted(found.labels - set(tagger.labels)):
+        raise DataError(f"the label {label!r} is not one of the model's{nearest(label, tagger.labels)}",
+                        arguments.gazetteer)
     return found
 
 

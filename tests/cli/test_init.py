@@ -123,6 +123,12 @@ def test_options_overrule_guesses(tmp_path: Path) -> None:
     assert guess_pairs([path], 1, 2) == PairFormat(format="tsv", source_column=1, target_column=2)
 
 
+def test_columns_of_what_has_none(data: Path, fails: Fails) -> None:
+    assert "'lines' has no columns" in fails(["init", "translate", "train.de", "train.en", "--target-column", "1"])
+    write(data / "a.jsonl", '{"tokens": ["Ann", "left"], "tags": ["B-PER", "O"]}\n')
+    assert "a.jsonl: JSON lines have no columns" in fails(["init", "tag", "a.jsonl", "--tag-column", "2"])
+
+
 @pytest.mark.parametrize("kind", ["tag", "classify", "translate"])
 def test_it_writes_explains_and_says_what_comes_next(data: Path, call: Call, kind: str) -> None:
     files = {"tag": ["train.conll"], "classify": ["train.tsv"], "translate": ["train.de", "train.en"]}[kind]

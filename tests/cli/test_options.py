@@ -62,6 +62,8 @@ def test_version(call: Callable[..., tuple[int, str, str]]) -> None:
     (["trian"], "invalid choice: 'trian'"),
     ([], "the following arguments are required: COMMAND"),
     (["init", "tag", "a", "b"], "FILE: found 2 files, expected one file (dev data: --dev FILE)"),
+    (["tag", "run", "--stream", "--window", "3"], "--stream answers each line before the next is read; found --window"),
+    (["init", "tag", "a", "--scheme", "BIO", "b"], "FILE: found 2 files, expected one file"),
     (["init", "translate", "a", "b", "--dev", "c"], "--dev: found 1, expected 2 as for training"),
 ])
 def test_mistakes(fails: Callable[..., str], arguments: list[str], message: str) -> None:

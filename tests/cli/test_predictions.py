@@ -48,7 +48,7 @@ def test_tags_inside_the_text(world: Path, call: Call) -> None:
     assert (code, output) == (0, "[Ann|PER] went to [Rome|LOC].\n[Tom Eve|PER] saw  [Oslo|LOC] .\n\nto\n")
 
 
-def test_plain_tags_inside_the_text(data: Path, call: Call) -> None:
+def test_plain_tags_inside_the_text(data: Path, call: Call, fails: Fails) -> None:
     words = (data / "train.conll").read_text().replace("B-", "").replace("I-", "")
     (data / "plain.conll").write_text(words)
     assert call(["init", "tag", "plain.conll"])[0] == 0
@@ -60,6 +60,9 @@ def test_plain_tags_inside_the_text(data: Path, call: Call) -> None:
     code, output, _ = call(["evaluate", "runs/tag"])
     assert code == 0
     assert "gold \\ found" in output
+    (data / "known.tsv").write_text("PER\tAnn\n")
+    assert "--gazetteer names spans, and this model's tags have none" in fails(
+        ["tag", "runs/tag", "--gazetteer", "known.tsv"], b"Ann went\n")
 
 
 def test_the_best_ways_and_all_probabilities(world: Path, call: Call, fails: Fails) -> None:
@@ -93,6 +96,7 @@ def test_a_gazetteer(world: Path, call: Call, fails: Fails, tmp_path: Path) -> N
         ["tag", world / "runs/tag", "--gazetteer", path], TEXT)
     path.write_bytes(b"\n")
     assert "known.tsv: holds no phrases" in fails(["tag", world / "runs/tag", "--gazetteer", path], TEXT)
+    assert "--ignore-case is for the phrases of --gazetteer" in fails(["tag", world / "runs/tag", "--ignore-case"])
 
 
 def test_colours_are_for_people(world: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +134,22 @@ def test_mistakes_are_listed(world: Path, call: Call, fails: Fails, tmp_path: Pa
         ["evaluate", world / "runs/translate", "--errors", "3"])
     assert "--errors: found '0', expected a whole number of 1 or more" in fails(
         ["evaluate", world / "runs/tag", test, "--errors", "0"])
+    assert "--errors: found '-3', expected" in fails(["evaluate", world / "runs/tag", test, "--errors", "-3"])
+    assert "is a folder; expected the name of a file" in fails(
+        ["evaluate", world / "runs/tag", test, "--errors", tmp_path])
+
+
+def test_files_may_stand_behind_options(world: Path, call: Call, fails: Fails) -> None:
+    behind = call(["evaluate", world / "runs/classify", "--json", world / "dev.tsv"])
+    assert behind == call(["evaluate", world / "runs/classify", world / "dev.tsv", "--json"])
+    assert behind[0] == 0
+    assert "unknown option --jsno; did you mean '--json'?" in fails(
+        ["evaluate", world / "runs/classify", "--jsno", world / "dev.tsv"])
+
+
+def test_a_search_is_for_translations(world: Path, fails: Fails) -> None:
+    assert "--beam-size says how translations are searched for; no task that is evaluated here translates" in fails(
+        ["evaluate", world / "runs/tag", "--beam-size", "3"])
 
 
 def test_words_given_are_kept(world: Path, call: Call) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2x.cli.streams import Lines, Output, Ticker
+from seq2x.cli.streams import Lines, Output, Ticker, open_input
 from seq2x.errors import RunError
 
 Call = Callable[..., tuple[int, str, str]]
@@ -51,6 +51,17 @@ def test_lines_that_are_not_utf8(data: bytes, message: str) -> None:
     assert list(read) == ["a"] * (read.count - 1)
     assert str(read.error).startswith(message)
     assert list(read) == []  # it stays ended
+
+
+@pytest.mark.parametrize("damaged", [lambda packed: packed[:-9], lambda packed: packed[:-40] + bytes(40)])
+def test_gzipped_lines_that_are_damaged(tmp_path: Path, damaged: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "in.gz"
+    path.write_bytes(damaged(gzip.compress(b"".join(b"%d is a number\n" % number for number in range(90_000)))))
+    with open_input(str(path)) as stream:
+        read = Lines(stream, "here")
+        found = list(read)
+    assert found[:2] == ["0 is a number", "1 is a number"]
+    assert str(read.error).startswith(f"here: the gzip file is damaged or cut short behind line {len(found):,}: ")
 
 
 def test_a_file_is_whole_or_called_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
