@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -33,6 +33,13 @@ class BagEncoderConfig(Config):
     begin: bool = Field(False, description="n-grams may say that they begin the text; of use where its first words "
                                            "tell most, as in questions")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of n-grams left out in training (Iyyer et al. 2015)")
+
+    @model_validator(mode="after")
+    def _is_of_ngrams(self) -> Self:
+        for name in ("begin", "dropout"):
+            if getattr(self, name) and not self.ngrams:
+                raise ValueError(f"{name} is of n-grams; found ngrams = []")
+        return self
 
     def build(self, size: int, characters: int | None) -> BagEncoder:
         """``size`` tokens and ``characters`` in the vocabularies."""

@@ -56,12 +56,13 @@ class LanguageModelHeadConfig(Config):
         None, description="over the states just before: plain, key_value or key_value_predict (Daniluk et al. 2017)")
     width: int = Field(50, ge=1, description="units of the tanh layer between a state and the softmax")
     vocabulary: int | None = Field(
-        None, ge=5, description="how many tokens are predicted, special symbols and then the most frequent, all others "
-                                "as unknown (Rei 2017: 7500); left out: all")
+        None, ge=5, description="how many tokens are predicted, those of the lowest ids, all others as unknown (Rei "
+                                "2017: 7500); left out: all. Of words and characters they are the special symbols and "
+                                "then the most frequent; pieces of words have another order")
     dropout: float = Field(0.0, ge=0, lt=1, description="one mask a sentence, on the states")
     layer: int = Field(
         -1, description="the layer that is read, of an encoder that sees nothing to the right, or by the objective "
-                        "'masked'; else it is the first recurrent one, whatever stands here")
+                        "'masked'; else it is the first recurrent one, and there is no choice")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -109,6 +110,9 @@ class LanguageModelHead(Head):
         if self.masked and outputs.causal:
             raise ValueError("objective = 'masked' guesses a hidden token from both sides, and this encoder sees "
                              "nothing to the right; expected objective = 'neighbours', or one that sees both sides")
+        if outputs.direction and not self.masked and config.layer != -1:
+            raise ValueError(f"layer = {config.layer}: with two directions the first recurrent layer is read, as "
+                             "higher ones have seen both sides; leave it out")
         self.layer = config.layer
         self.size = min(config.vocabulary or outputs.size, outputs.size)
         """How many tokens are predicted: those of the lowest ids."""

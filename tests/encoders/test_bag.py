@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from seq2x.batch import Tokens
@@ -89,3 +90,10 @@ def test_whole_ngrams_are_dropped_and_the_rest_is_larger() -> None:
     assert 20 < dropped.sum() < 80
     expected = 2 * rows.weight[hashed(torch.tensor([[4, 5] * 50]), 2, 97)[0, 1:]]
     torch.testing.assert_close(added[~dropped], expected[~dropped])
+
+
+
+@pytest.mark.parametrize("name", ["begin", "dropout"])
+def test_what_is_of_ngrams_needs_some(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is of n-grams; found ngrams = "):
+        BagEncoderConfig.model_validate({"ngrams": [], name: {"begin": True, "dropout": 0.1}[name]})

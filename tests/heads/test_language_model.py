@@ -174,3 +174,10 @@ def test_the_attention_cannot_part_the_states() -> None:
         LanguageModelHeadConfig.model_validate({"attention": {}, "objective": "masked"})
     with pytest.raises(ValueError, match=r"masked = 0.3 is of objective = 'masked'; found 'neighbours'"):
         LanguageModelHeadConfig.model_validate({"masked": 0.3})
+
+
+def test_of_two_directions_the_first_layer_is_read() -> None:
+    settings = LanguageModelHeadConfig(layer=2)
+    with pytest.raises(ValueError, match=r"layer = 2: with two directions the first recurrent layer is read"):
+        settings.build((8, 8, 8), 8, Outputs(SIZE, direction=4))
+    assert settings.build((8, 8, 8), 8, Outputs(SIZE, causal=True)).layer == 2
