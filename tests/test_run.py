@@ -200,7 +200,7 @@ def test_mistakes_are_named(files: Path) -> None:
         train(settings(files, "tag"), files / "run", overrides=["encoder.kind=recurent"], say=quiet)
     with pytest.raises(ConfigError, match=r"batch_tokens = 20 is smaller than tasks.tag.limit.max_tokens = 50"):
         train(settings(files, "tag"), files / "run", overrides=["training.batch_tokens=20"], say=quiet)
-    with pytest.raises(ConfigError, match=r"needs a text processor with characters"):
+    with pytest.raises(ConfigError, match=r"processor with characters: text.kind = .words. and text.characters = true"):
         train(settings(files, "tag"), files / "run", overrides=["encoder.embedding.characters.width=3"], say=quiet)
     (files / "dev.tsv").write_text("lost\tann went to rome .\n")
     with pytest.raises(DataError, match=r"dev\.tsv, line 1: .*'lost'"):

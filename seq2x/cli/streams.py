@@ -36,6 +36,10 @@ def convert(arguments: Namespace, load: Callable[[int], Records]) -> int:
     """
     if arguments.stream and arguments.window is not None:
         raise ConfigError(f"--stream answers each line before the next is read; found --window {arguments.window} too")
+    if arguments.input and arguments.output and Path(arguments.input).resolve() == Path(
+            f"{arguments.output}.part").resolve():
+        raise ConfigError(f"-i {arguments.input} would be written over: -o {arguments.output} has that name until it "
+                          "is complete; expected another")
     typed = arguments.input is None and sys.stdin.isatty()
     stream = arguments.stream or typed
     output = Output(arguments.output, arguments.overwrite, flush=stream)

@@ -155,7 +155,8 @@ class Embedding(nn.Module):
         self.spelling: CharacterConvolution | CharacterRecurrence | None = None
         if config.characters is not None:
             if characters is None:
-                raise ValueError("embedding.characters needs a text processor with characters")
+                raise ValueError("embedding.characters needs a text processor with characters: text.kind = 'words' "
+                                 "and text.characters = true")
             self.spelling = config.characters.build(characters)
         words = config.width * (1 if self.static is None else 2)
         self._known = Spellings()

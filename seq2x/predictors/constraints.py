@@ -23,6 +23,9 @@ Allowed = list[frozenset[int] | None]
 class Constraints:
     """What the tags of one sentence must obey. Words are counted from 0, tags are those of the training files.
 
+    Whether a word that begins a span is B or I in IOB1 hangs on the word before: there, a tag says what its own word
+    may be, begin or go on, and nothing of the one before.
+
     >>> Constraints(force={0: "O"}, forbid={3: ["B-PER", "I-PER"]}, spans=[("LOC", 5, 7)])
     """
 

@@ -63,6 +63,7 @@ def test_version(call: Callable[..., tuple[int, str, str]]) -> None:
     ([], "the following arguments are required: COMMAND"),
     (["init", "tag", "a", "b"], "FILE: found 2 files, expected one file (dev data: --dev FILE)"),
     (["tag", "run", "--stream", "--window", "3"], "--stream answers each line before the next is read; found --window"),
+    (["classify", "run", "-i", "./a.part", "-o", "a"], "-i ./a.part would be written over: -o a has that name until"),
     (["init", "tag", "a", "--scheme", "BIO", "b"], "FILE: found 2 files, expected one file"),
     (["init", "translate", "a", "b", "--dev", "c"], "--dev: found 1, expected 2 as for training"),
 ])
