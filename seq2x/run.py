@@ -220,7 +220,8 @@ def _lay_out(directory: Path, loaded: Loaded, goes_on: bool, overwrite: bool) ->
         checkpoint.clear(directory, keep=CACHE if loaded.config.corpus.memory == "cache" else None)
     checkpoint.write(directory / CONFIG, settings_file.dump(loaded.config))  # first: it marks the directory as ours
     if not goes_on:
-        for path in (directory / WEIGHTS, directory / METRICS, *directory.glob("*s/*.safetensors")):
+        for path in (directory / WEIGHTS, directory / METRICS, *directory.glob("checkpoints/*.safetensors"),
+                     *directory.glob("snapshots/*.safetensors")):
             path.unlink(missing_ok=True)  # of a run that was killed before there was a state to go on from
         checkpoint.save_text(directory, loaded.source, loaded.target)
         checkpoint.save_labels(directory, loaded.labels)

@@ -76,7 +76,8 @@ class LocationAttentionConfig(Config):
 class KeyValueAttentionConfig(Config):
     """Additive, each state in two halves (Daniluk et al. 2017): s_j = [key; value], h_t = [key; rest].
 
-    The score compares keys, the values are summed, and a token is predicted from that sum and the rest of h_t.
+    The source's halves are its even and its odd units: of two directions, each half has both. The score compares keys,
+    the values are summed, and a token is predicted from that sum and the rest of h_t.
     """
 
     kind: Literal["key_value"] = "key_value"
@@ -161,7 +162,7 @@ class AdditiveAttention(Attention):
 
 
 class KeyValueAttention(AdditiveAttention):
-    """Scores of the first halves for the second halves."""
+    """Scores of the even units of each state for the odd ones."""
 
     halves = True
 
@@ -170,11 +171,11 @@ class KeyValueAttention(AdditiveAttention):
 
     def keys(self, states: Tensor) -> Tensor:
         """See :class:`Attention`."""
-        return super().keys(states[..., : self.width])
+        return super().keys(states[..., ::2].contiguous())
 
     def values(self, states: Tensor) -> Tensor:
         """See :class:`Attention`."""
-        return states[..., self.width :].contiguous()
+        return states[..., 1::2].contiguous()
 
 
 class ProductAttention(Attention):
