@@ -54,7 +54,7 @@ class SharingTask(AnyTask):
                           "reads (Liu et al. 2017)")
     orthogonality: float = Field(
         0.0, ge=0, description="weight of ||S' P||_F^2, the mean over sentences: shared and private states should not "
-                               "hold the same (Liu et al. 2017: 0.05)")
+                               "hold the same (Liu et al. 2017); it grows with widths and lengths: begin with 1e-5")
 
     @model_validator(mode="after")
     def _orthogonal_to_something(self) -> SharingTask:
