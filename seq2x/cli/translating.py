@@ -106,7 +106,10 @@ class Work:
             if not arguments.workers:
                 set_threads(arguments.threads)
             runs = [arguments.directory] if arguments.directory else arguments.model
-            _check_device(arguments.device)
+            if arguments.device != "cpu":
+                from seq2x.training.distributed import usable
+
+                usable(arguments.device)
             self.translator = Translator.load(runs, arguments.task, arguments.device, precision=arguments.precision)
             how, wanted = search(arguments, self.translator.search), arguments.mbr or arguments.n_best or 1
             if not arguments.sample and wanted > how.beam_size:
@@ -170,17 +173,6 @@ class Work:
             notices = () if translation.windows < 2 else (
                 in_parts(arguments, item.number, translator.limit, "translated", translation.windows),)
             yield item, Record(_record(translation, item, arguments), notices, translation.alternatives[0].attention)
-
-
-def _check_device(name: str) -> None:
-    if name == "cpu":
-        return
-    import torch
-
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"--device: {name!r} cannot be used: {str(error).split(chr(10))[0]}") from None
 
 
 def _request(item: Item) -> Request:

@@ -107,14 +107,19 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    device = torch.device(name)
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"device: {name!r} cannot be used: {str(error).split(chr(10))[0]}; 'auto' takes what is "
-                          "there") from None
+    device = usable(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    return device
+
+
+def usable(name: str) -> torch.device:
+    """Return the device of this name; ConfigError for one that is not there."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"device: {name!r} cannot be used: {str(error).split(chr(10))[0]}") from None
     return device
 
 
