@@ -205,7 +205,7 @@ def test_mistakes_are_named(files: Path) -> None:
     (files / "dev.tsv").write_text("lost\tann went to rome .\n")
     with pytest.raises(DataError, match=r"dev\.tsv, line 1: .*'lost'"):
         train(settings(files, "classify"), files / "run2", say=quiet)
-    with pytest.raises(ConfigError, match="device: 'cuda:99' cannot be used: "):
+    with pytest.raises(ConfigError, match=r"device: 'cuda:99' cannot be used: .*'auto'"):
         train(settings(files, "tag"), files / "run", overrides=["device=cuda:99"], say=quiet)
     with pytest.raises(ConfigError, match=r"corpus\.cache needs corpus\.memory = 'cache'; found memory = 'all'"):
         train(settings(files, "tag"), files / "run", overrides=["corpus.cache=x"], say=quiet)

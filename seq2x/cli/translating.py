@@ -109,7 +109,7 @@ class Work:
             if arguments.device != "cpu":
                 from seq2x.training.distributed import usable
 
-                usable(arguments.device)
+                usable(arguments.device, "--device")
             self.translator = Translator.load(runs, arguments.task, arguments.device, precision=arguments.precision)
             how, wanted = search(arguments, self.translator.search), arguments.mbr or arguments.n_best or 1
             if not arguments.sample and wanted > how.beam_size:

@@ -107,19 +107,19 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    device = usable(name)
+    device = usable(name, "device", "; 'auto' takes what is there")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
 
 
-def usable(name: str) -> torch.device:
-    """Return the device of this name; ConfigError for one that is not there."""
+def usable(name: str, key: str, hint: str = "") -> torch.device:
+    """Return the device of this name; ConfigError, beginning with ``key``, for one that is not there."""
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"device: {name!r} cannot be used: {str(error).split(chr(10))[0]}") from None
+        raise ConfigError(f"{key}: {name!r} cannot be used: {str(error).split(chr(10))[0]}{hint}") from None
     return device
 
 

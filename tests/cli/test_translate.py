@@ -160,7 +160,7 @@ def test_attention_is_written(translate: Call, tmp_path: Path, fails: Fails, wor
 
 def test_a_device_that_is_not_there(fails: Fails, world: Path) -> None:
     message = fails(["translate", world / "runs/translate", "--device", "nonsense"])
-    assert "device: 'nonsense' cannot be used" in message
+    assert "--device: 'nonsense' cannot be used" in message
 
 
 def test_lines_are_verified(translate: Call, monkeypatch: pytest.MonkeyPatch) -> None:
