@@ -72,8 +72,9 @@ def add(parser: ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--workers", type=count, metavar="N", help="translate in N processes of one thread each")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 ... (default: %(default)s)")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
-                        help="of the products; in float32 the output is the same in every batch (default: %(default)s)")
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "auto"), default="float32",
+                        help="of the products; in float32 the output is the same in every batch; auto: bfloat16 where "
+                             "the device has such instructions (default: %(default)s)")
     parser.add_argument("--verify", nargs="?", type=count, const=20, metavar="N",
                         help="translate N of the lines again, one by one, and compare (default: 20)")
     add_batches(parser)
@@ -100,6 +101,7 @@ def run(arguments: Namespace) -> int:
         raise ConfigError(f"one run directory is needed, as RUN or as --model RUN; found {found}")
     _check(arguments)
     from seq2x.cli.translating import Attentions, Items, Verification, Work
+    from seq2x.machine import has_bfloat16
 
     work, items = Work(arguments), Items(arguments)
     verification, attentions = Verification(arguments.verify), Attentions(arguments)
@@ -109,6 +111,9 @@ def run(arguments: Namespace) -> int:
             work.load()
 
         def records(lines: Lines, notice: Notice) -> Iterator[str]:
+            if arguments.precision == "bfloat16" and not has_bfloat16(arguments.device):
+                notice(f"--precision bfloat16 is slow here: {arguments.device} has no such instructions; 'auto' takes "
+                       "float32 then")
             items.lines = lines
             for item, record in work.records(items, window):
                 for message in record.notices:

@@ -117,6 +117,9 @@ class RecurrentLayer(nn.Module):
     def _run(self, network: nn.RNNBase, states: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states [B, T, H], then what ``before`` is of those that follow."""
         config = self.config
+        if config.cell == "lstm" and _bfloat16_is_missing(states):
+            with torch.autocast("cpu", enabled=False):
+                return self._run(network, states.float(), tuple(part.float() for part in before))
         if not self.training or not (config.weight_dropout or config.recurrent_dropout):
             computed, last = network(states, before if config.cell == "lstm" else before[0])
             return (computed, *last) if config.cell == "lstm" else (computed, last)
@@ -240,6 +243,12 @@ def _step(
         update = (update_in + (reset_in + reset_own).sigmoid() * update_own).tanh()
         return torch.lerp(update, hidden.to(update.dtype), (mix_in + mix_own).sigmoid()), None
     return F.tanh(gates + own), None
+
+
+def _bfloat16_is_missing(states: Tensor) -> bool:
+    """Whether autocast would ask oneDNN for an LSTM in bfloat16 that it has not, which torch leaves to fail."""
+    asked = states.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return asked and torch.backends.mkldnn.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _steps(

@@ -22,6 +22,7 @@ from seq2x.batch import EXACT, LENGTH_MULTIPLE, Batch, Encoded, Multiples, Token
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import in_windows
 from seq2x.errors import ConfigError, RunError, nearest
+from seq2x.machine import has_bfloat16
 from seq2x.settings import RunConfig
 from seq2x.text import Encoding
 
@@ -38,7 +39,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 P = TypeVar("P", bound=Piece)
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "auto"]
 BATCH_TOKENS = 4096
 """Padded tokens a batch at most (rows * longest), except that a batch has never less than 8 rows."""
 WINDOW = 2048
@@ -108,14 +109,16 @@ def check_labels(runs: Sequence[Loaded], names: Sequence[str]) -> None:
 def inference(*models: nn.Module, precision: Precision = "float32") -> Iterator[torch.device]:
     """Inside, nothing drops out and nothing is kept for gradients; yields where the models are.
 
-    In bfloat16 the products are made in that type, which is faster where the processor or the GPU has it.
+    In bfloat16 the products are made in that type, which is faster where the processor or the GPU has it; "auto" is
+    bfloat16 there.
     """
     learning = [model for model in models if model.training]
     device = next(models[0].parameters()).device
+    rounded = has_bfloat16(device) if precision == "auto" else precision == "bfloat16"
     for model in learning:
         model.eval()
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=rounded):
             yield device
     finally:
         for model in learning:

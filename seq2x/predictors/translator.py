@@ -96,7 +96,7 @@ class Translator(Predictor):
         """Read a run directory, or several whose models translate together; RunError says what is wrong with one.
 
         ``precision`` "bfloat16" makes the products in that type: faster where the processor has it, and outside the
-        promise that results do not depend on the batch.
+        promise that results do not depend on the batch; "auto" does so where the processor or the GPU has it.
         """
         if precision not in get_args(Precision):
             raise ConfigError(f"precision: found {precision!r}{nearest(str(precision), get_args(Precision))}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seq2x.batch import Batch, Carried, Tokens
 from seq2x.errors import Seq2xError
+from seq2x.machine import chosen_precision
 from seq2x.model import Model
 from seq2x.training.averaging import MovingAverage
 from seq2x.training.distributed import Ranks
@@ -132,7 +133,7 @@ class Engine:
         return {key: float(value) for key, value in sums.items()}, carried
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if self.config.precision == "fp32":
+        if chosen_precision(self.config.precision, self.device) == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 

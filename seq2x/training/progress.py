@@ -20,8 +20,9 @@ class FitConfig(Config):
     batch_tokens: int = Field(
         2048, ge=1, description="padded tokens a batch, of all processes together: rows * longest, on either side")
     accumulate: int = Field(1, ge=1, description="batches an update")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="bf16: matrix products in bfloat16; weights, softmax, losses and the CRF stay float32")
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        "fp32", description="bf16: matrix products in bfloat16; weights, softmax, losses and the CRF stay float32. "
+                            "auto: bf16 where the processor or the GPU has such instructions, else fp32")
     compile: bool = Field(False, description="torch.compile the model: pays on long trainings, needs a C++ compiler")
     max_epochs: int = Field(20, ge=1)
     max_steps: int | None = Field(None, ge=1, description="updates at most")

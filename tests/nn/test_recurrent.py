@@ -203,3 +203,14 @@ def test_parts_that_go_on_from_each_other_are_the_whole(
         for number, (expected,) in enumerate(whole):
             assert torch.allclose(torch.cat([part[number][0] for part in parts], 1), expected, atol=1e-6)
             assert torch.allclose(before[number], last[number], atol=1e-6)
+
+
+def test_an_lstm_that_has_no_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2x.nn.recurrent._bfloat16_is_missing", lambda states: torch.is_autocast_enabled("cpu"))
+    stack = RecurrentLayers(RecurrenceConfig(hidden=4, layers=2), 6)
+    states, mask = torch.randn(3, 5, 6), torch.ones(3, 5, dtype=torch.bool)
+    expected = stack(states, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = stack(states, mask)
+    for mine, other in zip(found, expected, strict=True):
+        assert all(torch.equal(one, two) for one, two in zip(mine, other, strict=True))

@@ -12,6 +12,7 @@ from tiny_runs import HEADS, sentences, task, write_run
 
 from seq2x.errors import ConfigError, DataError, RunError
 from seq2x.heads import SamplingConfig, SearchConfig
+from seq2x.machine import has_bfloat16
 from seq2x.predictors import Request, Translator
 from seq2x.predictors.windows import cut_text
 from seq2x.search import Hypothesis, Normaliser
@@ -287,6 +288,8 @@ class TestEnsembles:
                        for precision in ("float32", "bfloat16"))
         assert [one.log_prob for one in near] == pytest.approx([one.log_prob for one in exact], rel=0.05)
         assert near != exact
+        chosen = Translator.load(folders[:2], precision="auto").score(pairs)
+        assert chosen == (near if has_bfloat16() else exact)
         with pytest.raises(ConfigError, match="precision: found 'float8'"):
             Translator.load(folders[0], precision="float8")  # type: ignore[arg-type]
 
