@@ -31,7 +31,8 @@ def has_bfloat16(device: str | torch.device = "cpu") -> bool:
     if platform.machine().lower() in ("x86_64", "amd64"):
         asked = (getattr(torch.cpu, name, bool) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
         return any(ask() for ask in asked)
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.backends.mkldnn.is_available() and bool(  # type: ignore[no-untyped-call]
+        torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def chosen_precision(precision: str, device: str | torch.device) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from seq2x import checkpoint, distil, start
+from seq2x import bayes, checkpoint, distil, start
 from seq2x import config as settings_file
 from seq2x.build import build_model
 from seq2x.card import model_card
@@ -39,7 +39,7 @@ from seq2x.text import SPECIALS, Processor
 from seq2x.text.pretrained import FOLDER
 from seq2x.training.distributed import Ranks, choose_device, joined
 from seq2x.training.fit import fit
-from seq2x.training.progress import Display, FitConfig, Item, Progress, Score, State, Update
+from seq2x.training.progress import Display, Item, Progress, Score, Silent, State
 from seq2x.version import __version__
 
 Say = Callable[[str], None]
@@ -60,24 +60,6 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"Ctrl-C; all is saved in {trained.directory}, and goes on with resume")
         self.trained = trained
 
-
-class _Silent:
-    """The display where none is wanted."""
-
-    def __init__(self, say: Say) -> None:
-        self.say = say
-
-    def started(self, steps: int, limits: FitConfig) -> None:
-        pass
-
-    def updated(self, update: Update) -> None:
-        pass
-
-    def evaluating(self, progress: Progress) -> None:
-        pass
-
-    def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
-        pass
 
 def train(
     config: RunConfig | str | Path,
@@ -114,7 +96,7 @@ def train(
     with joined(choose_device(config.device)) as ranks:
         if not ranks.first:
             display, say = None, _nothing
-        trained = _train(config, directory, ranks, resume, overwrite, display or _Silent(say), say)
+        trained = _train(config, directory, ranks, resume, overwrite, display or Silent(say), say)
     if trained.progress.done == "interrupted":
         raise Interrupted(trained)
     return trained
@@ -137,6 +119,8 @@ def _train(
         loaded.model.to(ranks.device)
         training = _Training(directory, loaded, data, ranks, rows)
         state = training.state() if goes_on else None
+        if not goes_on and config.start is None and (begun := bayes.begin(loaded, training.datasets)):
+            rows.row("start", begun)
         if resume and state is None:
             rows.row("resume", "nothing to go on from yet; starting at the beginning")
         if ranks.first:  # only now: no mistake above has harmed an older run

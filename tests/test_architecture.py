@@ -22,7 +22,7 @@ LEAVES = {"errors", "version", "config", "batch"}
 CORE = {"encoders", "heads", "model", "search"}
 TOP = LEAVES | CORE | {"text", "data", "nn", "ensemble", "metrics", "training", "settings", "build", "checkpoint",
                        "predictors", "evaluation", "mistakes", "card", "corpus", "machine", "overview", "start",
-                       "start_decoder", "run", "samples", "resuming", "distil", "compare", "tuning", "reports",
+                       "start_decoder", "bayes", "run", "samples", "resuming", "distil", "compare", "tuning", "reports",
                        "integrations", "api"}
 
 # A room, and the rooms (or single modules) that it may import; its own modules always.
@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "samples": LEAVES | {"text", "settings"},
     "start": LEAVES | {"text", "encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint"},
     "start_decoder": LEAVES | {"encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint", "start"},
+    "bayes": LEAVES | {"data", "encoders", "heads", "settings", "checkpoint"},
     "resuming": LEAVES | {"settings", "checkpoint"},
     "distil": LEAVES | {"text", "data", "model", "settings", "checkpoint", "corpus", "overview"},
     "compare": {"text.tags", "settings", "metrics"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 import torch
@@ -33,6 +34,10 @@ class BagEncoderConfig(Config):
     begin: bool = Field(False, description="n-grams may say that they begin the text; of use where its first words "
                                            "tell most, as in questions")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of n-grams left out in training (Iyyer et al. 2015)")
+    naive_bayes: float = Field(
+        0.0, ge=0, description="begin as naive Bayes: unit k of a vector is the log-count ratio of its word or n-gram "
+                               "for label k (Wang & Manning 2012, who count one text more for each: 1); for a single "
+                               "task, which classifies by the mean; 0 = begin at random")
 
     @model_validator(mode="after")
     def _is_of_ngrams(self) -> Self:
@@ -69,14 +74,19 @@ class BagEncoder(Encoder):
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode a batch; see :class:`seq2x.batch.Encoded`."""
         embedded = states = self.embedding(tokens)
-        real = tokens.mask[..., None]
         if self.ngrams is not None:
-            for length in self.lengths:
-                rows, there = hashed(tokens.ids, length, self.ngrams.num_embeddings), real.clone()
-                if not self.begin:
-                    there[:, : length - 1] = False
-                states = states + self.ngrams(rows) * self.dropout(there.to(embedded.dtype))
-        return Encoded((embedded, states), tokens.mask, states.sum(1) / real.sum(1).clamp(min=1))
+            for rows, there in self.rows(tokens):
+                states = states + self.ngrams(rows) * self.dropout(there[..., None].to(embedded.dtype))
+        return Encoded((embedded, states), tokens.mask, states.sum(1) / tokens.mask.sum(1, keepdim=True).clamp(min=1))
+
+    def rows(self, tokens: Tokens) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield, for each length, the row of the n-gram that ends at each place, [B, T], and whether one does, bool."""
+        buckets = 0 if self.ngrams is None else self.ngrams.num_embeddings
+        for length in self.lengths:
+            there = tokens.mask.clone()
+            if not self.begin:
+                there[:, : length - 1] = False
+            yield hashed(tokens.ids, length, buckets), there
 
 
 def hashed(ids: Tensor, length: int, buckets: int) -> Tensor:

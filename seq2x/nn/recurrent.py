@@ -247,8 +247,10 @@ def _step(
 
 def _bfloat16_is_missing(states: Tensor) -> bool:
     """Whether autocast would ask oneDNN for an LSTM in bfloat16 that it has not, which torch leaves to fail."""
-    asked = states.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return asked and torch.backends.mkldnn.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if states.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return onednn and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _steps(

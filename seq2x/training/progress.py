@@ -127,6 +127,25 @@ class Display(Protocol):
         """Show a line that stays: what was skipped, split, begun anew."""
 
 
+class Silent:
+    """A display that shows nothing but the lines that stay."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+
+    def started(self, steps: int, limits: FitConfig) -> None:
+        """See :class:`Display`."""
+
+    def updated(self, update: Update) -> None:
+        """See :class:`Display`."""
+
+    def evaluating(self, progress: Progress) -> None:
+        """See :class:`Display`."""
+
+    def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:
+        """See :class:`Display`."""
+
+
 class Item(NamedTuple):
     """One batch, or this process's share of it."""
 

@@ -201,7 +201,7 @@ def test_the_library_says_the_same(translate: Call, translator: Translator) -> N
 
 @pytest.mark.parametrize("has", [False, True])
 def test_a_slow_precision_is_said(translate: Call, monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
-    monkeypatch.setattr("seq2x.machine.has_bfloat16", lambda device: has)
+    monkeypatch.setattr("seq2x.machine.has_bfloat16", lambda _: has)
     code, lines, errors = translate("--precision", "bfloat16")
     assert (code, len(lines)) == (0, len(LINES))
     assert ("bfloat16 is slow here: cpu has no such instructions" in errors) == (not has)

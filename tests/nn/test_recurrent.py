@@ -206,7 +206,7 @@ def test_parts_that_go_on_from_each_other_are_the_whole(
 
 
 def test_an_lstm_that_has_no_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seq2x.nn.recurrent._bfloat16_is_missing", lambda states: torch.is_autocast_enabled("cpu"))
+    monkeypatch.setattr("seq2x.nn.recurrent._bfloat16_is_missing", lambda _: torch.is_autocast_enabled("cpu"))
     stack = RecurrentLayers(RecurrenceConfig(hidden=4, layers=2), 6)
     states, mask = torch.randn(3, 5, 6), torch.ones(3, 5, dtype=torch.bool)
     expected = stack(states, mask)
