@@ -37,12 +37,13 @@ class Clock:
             self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
             raise Enough
 
-    def report(self, *, parameters: int, vocabulary: int, threads: int) -> None:
-        """Print the line of figures."""
+    def report(self, *, parameters: int, vocabulary: int, threads: int, **more: float) -> None:
+        """Print the line of figures; ``more`` are facts of one side alone."""
         seconds, updates = self.ended - self.began, self.updates - WARM_UP
         megabytes = self.peak / (2**20 if sys.platform == "darwin" else 2**10)
         figures = {"tokens/s": self.tokens / seconds, "memory": megabytes}
         facts = {"parameters": parameters, "vocabulary": vocabulary, "threads": threads, "seconds measured": seconds,
                  "updates": updates, "tokens an update": self.tokens / updates,
-                 "cores used": self.processor / seconds}  # below the threads where others are at work
+                 "cores used": self.processor / seconds,  # below the threads where others are at work
+                 **more}
         print(json.dumps({"figures": figures, "facts": facts}))

@@ -1,6 +1,7 @@
 """Our training, through `seq2x.run.train` as `seq2x train` does it, watched and left by its display.
 
-SETTINGS DATA WORK PRECISION: settings of ours, the folder of Multi30k, what train_data.py wrote, fp32 or bf16.
+SETTINGS DATA WORK PRECISION: settings of ours, the folder of Multi30k, what train_data.py wrote, fp32 or bf16. A machine
+without bfloat16 instructions trains in fp32 for both; the fact "bfloat16" says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from _train import Clock, Enough
 from seq2x.build import build_model
 from seq2x.checkpoint import load_text, read_config
 from seq2x.config import read
+from seq2x.machine import chosen_precision
 from seq2x.run import train
 from seq2x.settings import RunConfig
 from seq2x.training.progress import FitConfig, Progress, Score, Update
@@ -48,6 +50,7 @@ class Watch:
 def main(settings: Path, data: Path, work: Path, precision: str) -> None:
     paths = {"train": [str(data / f"train.{language}.gz") for language in ("en", "de")],
              "dev": [str(work / f"dev.{language}") for language in ("en", "de")]}
+    precision = "auto" if precision == "bf16" else precision
     config = read(RunConfig, settings, [f"seed={os.environ['SEED']}", f'training.precision="{precision}"', *(
         f"tasks.translate.{key}={json.dumps(files)}" for key, files in paths.items())])
     watch = Watch()
@@ -59,7 +62,8 @@ def main(settings: Path, data: Path, work: Path, precision: str) -> None:
             raise RuntimeError("the run learnt other subwords than the peer was given")
         source, target = load_text(run, read_config(run))
     parameters = sum(parameter.numel() for parameter in build_model(config, source, target, {}).parameters())
-    watch.clock.report(parameters=parameters, vocabulary=source.size, threads=torch.get_num_threads())
+    watch.clock.report(parameters=parameters, vocabulary=source.size, threads=torch.get_num_threads(),
+                       bfloat16=int(chosen_precision(precision, "cpu") == "bf16"))
 
 
 if __name__ == "__main__":
