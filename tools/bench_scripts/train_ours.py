@@ -1,7 +1,7 @@
 """Our training, through `seq2x.run.train` as `seq2x train` does it, watched and left by its display.
 
-SETTINGS DATA WORK PRECISION: settings of ours, the folder of Multi30k, what train_data.py wrote, fp32 or bf16. A machine
-without bfloat16 instructions trains in fp32 for both; the fact "bfloat16" says so.
+SETTINGS DATA WORK PRECISION: settings of ours, the folder of Multi30k, what train_data.py wrote, fp32 or bf16. Without
+bfloat16 instructions a machine trains in fp32 for both; the fact "bfloat16" says so.
 """
 
 from __future__ import annotations
