@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seq2x.batch import Batch
 from seq2x.checkpoint import Loaded
 from seq2x.data.datasets import Dataset
 from seq2x.encoders.bag import BagEncoder, BagEncoderConfig
 from seq2x.errors import ConfigError
 from seq2x.heads.classify import ClassifyHead, ClassifyHeadConfig
+from seq2x.predictors.base import inference
 from seq2x.settings import ClassifyTask, RunConfig
 
 TEXTS = 256
@@ -25,8 +27,9 @@ def begin(loaded: Loaded, datasets: Mapping[str, Dataset]) -> str:
 
     Unit k of the vector of a word or n-gram becomes its log-count ratio for label k, r = log(p / |p|) - log(q / |q|)
     (Wang & Manning 2012, section 2.1): p is alpha and the number of texts with the label that have it, once or more
-    often, q the same of all other texts. The output reads unit k for label k and begins with the log-odds of the label.
-    Further units begin at random, and unread. ConfigError for settings that this does not fit.
+    often, q the same of all other texts. The output reads unit k for label k, scaled, as naive Bayes is far too sure, to
+    a standard deviation of 1 over the texts, and begins with the log-odds of the label. Further units begin at random,
+    and unread. ConfigError for settings that this does not fit.
     """
     settings, encoder = loaded.config.encoder, loaded.model.encoder
     if not isinstance(settings, BagEncoderConfig) or not settings.naive_bayes:
@@ -46,7 +49,9 @@ def begin(loaded: Loaded, datasets: Mapping[str, Dataset]) -> str:
     with torch.no_grad():
         for table, rows in zip(tables, torch.split(ratios, sizes), strict=True):
             table.weight[:, :labels] = rows
-        weight.copy_(torch.eye(*weight.shape))
+        with inference(loaded.model) as device:
+            means = torch.cat([encoder(batch.source.to(device)).summary for batch in _batches(datasets[name])])
+        weight.copy_(torch.eye(*weight.shape) / means[:, :labels].std(0).mean().clamp(min=1e-3))
         bias.copy_(((counts.labelled + 1) / (counts.texts - counts.labelled + 1)).log())
     return f"as naive Bayes of {counts.texts:,} texts: {int((counts.any_ > 0).sum()):,} words and n-grams"
 
@@ -94,8 +99,7 @@ def _counted(encoder: BagEncoder, dataset: Dataset, features: int, labels: int) 
     """Count the words and, behind them, the n-grams of all texts."""
     words, counts = encoder.embedding.table.num_embeddings, torch.zeros(features, 1 + labels)
     labelled = torch.zeros(labels)
-    for start in range(0, len(dataset), TEXTS):
-        batch = dataset.batch(range(start, min(start + TEXTS, len(dataset))), None)
+    for batch in _batches(dataset):
         assert isinstance(batch.target, Tensor)
         target = batch.target if batch.target.dim() == 2 else F.one_hot(batch.target, labels)
         labelled += target.sum(0)
@@ -105,3 +109,8 @@ def _counted(encoder: BagEncoder, dataset: Dataset, features: int, labels: int) 
         each = torch.unique(torch.cat([(text + rows)[there] for rows, there in found]))  # a text counts once
         counts.index_add_(0, each % features, F.pad(target, (1, 0), value=1)[each // features].float())
     return _Counts(counts[:, 1:], counts[:, :1], labelled, len(dataset))
+
+
+def _batches(dataset: Dataset) -> Iterator[Batch]:
+    for start in range(0, len(dataset), TEXTS):
+        yield dataset.batch(range(start, min(start + TEXTS, len(dataset))), None)

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "samples": LEAVES | {"text", "settings"},
     "start": LEAVES | {"text", "encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint"},
     "start_decoder": LEAVES | {"encoders", "heads", "model", "nn.embeddings", "settings", "checkpoint", "start"},
-    "bayes": LEAVES | {"data", "encoders", "heads", "settings", "checkpoint"},
+    "bayes": LEAVES | {"data", "encoders", "heads", "settings", "checkpoint", "predictors"},
     "resuming": LEAVES | {"settings", "checkpoint"},
     "distil": LEAVES | {"text", "data", "model", "settings", "checkpoint", "corpus", "overview"},
     "compare": {"text.tags", "settings", "metrics"},

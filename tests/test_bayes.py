@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -92,18 +94,26 @@ def test_units_are_log_count_ratios(files: Path) -> None:
     assert encoder.embedding.table.weight[:, 3:].abs().max() > 0  # what is no label's begins at random
 
 
+def mean_ratios(text: str, labels: Sequence[str]) -> list[float]:
+    """The ratios of the words and pairs of a text that some text has, summed, over its words."""
+    words = [*text.split(), "<eos>"]
+    seen = [each for each in [*((word,) for word in words), *pairwise(words)]
+            if any(each in features(other) for _, other in TEXTS)]
+    return [sum(ratio(each, label) for each in seen) / len(words) for label in labels]
+
+
 def test_labels_are_those_of_naive_bayes(files: Path) -> None:
     classifier = untrained(files, "run")
+    deviations = [stdev(values) for values in zip(*(mean_ratios(text, classifier.labels) for _, text in TEXTS),
+                                                  strict=True)]
+    counts = Counter(label for label, _ in TEXTS)
+    odds = [math.log((counts[label] + 1) / (len(TEXTS) - counts[label] + 1)) for label in classifier.labels]
     for text in ("not good", "very good", "bad", "good film", "film"):
-        words = [*text.split(), "<eos>"]
-        seen = [(word,) for word in words] + list(pairwise(words))
-        seen = [each for each in seen if any(each in features(other) for _, other in TEXTS)]
-        counts = Counter(label for label, _ in TEXTS)
-        scores = [math.log((counts[label] + 1) / (len(TEXTS) - counts[label] + 1))
-                  + sum(ratio(each, label) for each in seen) / len(words) for label in classifier.labels]
-        expected = torch.tensor(scores).softmax(0).tolist()
+        scores = [prior + value / mean(deviations)
+                  for prior, value in zip(odds, mean_ratios(text, classifier.labels), strict=True)]
         found = classifier.classify(text).probabilities
-        assert [found[label] for label in classifier.labels] == pytest.approx(expected, abs=1e-4)
+        assert [found[label] for label in classifier.labels] == pytest.approx(
+            torch.tensor(scores).softmax(0).tolist(), abs=1e-4)
 
 
 def test_of_several_labels_each_is_against_the_rest(files: Path) -> None:
@@ -161,4 +171,5 @@ def test_other_tasks_are_refused(files: Path) -> None:
 def test_the_output_reads_a_unit_a_label(files: Path) -> None:
     head = untrained(files, "run").runs[0].model.head("mood")
     assert isinstance(head, ClassifyHead)
-    assert torch.allclose(head.output[-1].weight, torch.eye(3, 5))
+    weight = head.output[-1].weight
+    assert torch.allclose(weight, torch.eye(3, 5) * weight[0, 0])

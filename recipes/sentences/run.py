@@ -1,4 +1,4 @@
-"""Train two classifiers of sentences from scratch, and score them, as one, on the test set, once a seed.
+"""Train classifiers of sentences from scratch, and score them, as one, on the test set, once a seed.
 
     tools/get_data sentence_polarity
     python recipes/sentences/run.py sentence_polarity --seeds 1 2 3
@@ -27,6 +27,7 @@ SETS = tomllib.loads((HERE / "sets.toml").read_text("utf-8"))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("name", choices=list(SETS), help="the set")
 parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="default: both, as one")
+parser.add_argument("--members", type=int, metavar="N", help="trainings of each that act as one (default: sets.toml's)")
 parser.add_argument("--out", type=Path, default=Path("runs/sentences"), help="where the run directories go")
 parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="N", help="one training of each model each")
 parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of both")
@@ -37,18 +38,23 @@ arguments = parser.parse_args()
 chosen = SETS[arguments.name]
 pattern = (DATA / arguments.name / chosen["files"]).as_posix()
 files = {part: pattern.format(part=part) for part in ("train", "dev", "test")}
-share = chosen.get("hold_out")
-keys = [f'tasks.sentences.train="{files["train"]}"',
-        f"tasks.sentences.hold_out={share}" if share else f'tasks.sentences.dev="{files["dev"]}"']
+share, members = chosen.get("hold_out"), arguments.members or chosen.get("members", 1)
+whole = bool(share) and not arguments.no_test
+"""Whether settings are chosen and nothing is held out any more: the last weights are kept, whatever they score."""
+keys = [f'tasks.sentences.train="{files["train"]}"']
+if whole:
+    keys += [f'tasks.sentences.dev="{files["train"]}"', "training.evaluate_every=1_000_000"]
+else:
+    keys += [f"tasks.sentences.hold_out={share}" if share else f'tasks.sentences.dev="{files["dev"]}"']
 
 
 def trained(model: str, seed: int) -> Path:
-    """Train one of the two; return its run."""
+    """Train one model; return its run."""
     config = parse(RunConfig, laid_over(MODELS[model], chosen.get(model, {})), f"{arguments.name}, {model}",
                    [*keys, f"seed={seed}", *arguments.set])
     directory: Path = arguments.out / arguments.name / model / f"seed-{seed}"
     best = train(config, directory, resume=arguments.resume, display=ConsoleDisplay()).progress.best
-    print(f"seed {seed}, {model}: dev {best:.2f}", flush=True)
+    print(f"seed {seed}, {model}: {'train' if whole else 'dev'} {best:.2f}", flush=True)
     return directory
 
 
@@ -68,10 +74,11 @@ every: list[Path] = []
 found: dict[str, list[float]] = {"dev": [], "test": []}
 for seed in arguments.seeds:
     began = time.process_time()
-    runs = [trained(model, seed) for model in arguments.models]
+    runs = [trained(model, seed + 100 * member) for model in arguments.models for member in range(members)]
     minutes = (time.process_time() - began) / 60
     every += runs
-    found["dev"].append(score(runs, "dev", seed))
+    if not whole:
+        found["dev"].append(score(runs, "dev", seed))
     if not arguments.no_test:
         found["test"].append(score(runs, "test"))
     values = ", ".join(f"{part} {each[-1]:.2f}" for part, each in found.items() if each)

@@ -36,8 +36,9 @@ class BagEncoderConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of n-grams left out in training (Iyyer et al. 2015)")
     naive_bayes: float = Field(
         0.0, ge=0, description="begin as naive Bayes: unit k of a vector is the log-count ratio of its word or n-gram "
-                               "for label k (Wang & Manning 2012, who count one text more for each: 1); for a single "
-                               "task, which classifies by the mean; 0 = begin at random")
+                               "for label k (Wang & Manning 2012), with so many texts more for each (1, as they do); "
+                               "for a single task, which classifies by the mean; as many units as labels are best; 0 "
+                               "= begin at random")
 
     @model_validator(mode="after")
     def _is_of_ngrams(self) -> Self:
