@@ -27,7 +27,7 @@ def begin(loaded: Loaded, datasets: Mapping[str, Dataset]) -> str:
 
     Unit k of the vector of a word or n-gram becomes its log-count ratio for label k, r = log(p / |p|) - log(q / |q|)
     (Wang & Manning 2012, section 2.1): p is alpha and the number of texts with the label that have it, once or more
-    often, q the same of all other texts. The output reads unit k for label k, scaled, as naive Bayes is far too sure, to
+    often, q the same of all others. The output reads unit k for label k, scaled, as naive Bayes is far too sure, to
     a standard deviation of 1 over the texts, and begins with the log-odds of the label. Further units begin at random,
     and unread. ConfigError for settings that this does not fit.
     """
