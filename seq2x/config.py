@@ -6,6 +6,7 @@ valid choice: ``ner.toml: encoder: unknown key 'layer'; did you mean 'layers'?``
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ import pydantic
 import tomli_w
 
 from seq2x.errors import ConfigError, nearest
+
+_ALTERNATIVE = re.compile(r"(literal|dict|list|tuple|union|function-\w+)\[.*\]|constrained-\w+|str|int|float|bool")
+"""What pydantic calls an alternative of a union that is no class of settings, in the path of a problem."""
 
 
 class Config(pydantic.BaseModel):
@@ -29,6 +33,12 @@ class Config(pydantic.BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+
+
+def kind_by_default(kind: str) -> pydantic.BeforeValidator:
+    """Return what lets a table of a union, whose default has this kind, leave the kind out."""
+    return pydantic.BeforeValidator(
+        lambda settings: {"kind": kind, **settings} if isinstance(settings, Mapping) else settings)
 
 
 def read(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
@@ -55,7 +65,8 @@ def parse(kind: type[C], data: Mapping[str, Any], source: str, overrides: Sequen
     try:
         return kind.model_validate(merged)
     except pydantic.ValidationError as error:
-        messages = [_explain(kind, problem) for problem in error.errors()]
+        problems = error.errors()
+        messages = [_explain(kind, problem) for problem in problems if not _says_less(kind, problem, problems)]
         raise ConfigError("\n".join(f"{source}: {message}" for message in dict.fromkeys(messages))) from None
 
 
@@ -133,6 +144,23 @@ def _explain(kind: type[Config], problem: Any) -> str:
     return f"{full}: found {problem['input']!r}: {message}"
 
 
+def _says_less(kind: type[Config], problem: Any, problems: Sequence[Any]) -> bool:
+    """Whether, of the alternatives of a setting, another one's problem says what is wrong.
+
+    Of a word that is the list of the words that there are; of a table or a number it is not.
+    """
+    path = _follow(kind, problem["loc"])[1]
+    for other in problems:
+        at = _follow(kind, other["loc"])[1]
+        listed = other["type"] == "literal_error" and isinstance(other["input"], str)
+        if other is not problem and listed and at == path and problem["type"] != "literal_error":
+            return True
+        idle = problem["type"] == "literal_error" and not isinstance(problem["input"], str)
+        if idle and other["type"] != "literal_error" and at[: len(path)] == path:
+            return True
+    return False
+
+
 def _owner(kind: Any, table: Sequence[Any]) -> tuple[list[str], list[str]]:
     """Return the valid keys of ``table`` and its path without union tags."""
     candidates, names = _follow(kind, table)
@@ -158,8 +186,10 @@ def _follow(kind: Any, table: Sequence[Any]) -> tuple[list[Any], list[str]]:
         if tagged and not fields:
             candidates = tagged
             continue
-        names.append(str(part))
         mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
+        if not fields and isinstance(part, str) and _ALTERNATIVE.fullmatch(part) and ("[" in part or not mappings):
+            continue
+        names.append(str(part))
         candidates = fields or mappings
     return [member for candidate in candidates for member in _members(candidate)], names
 

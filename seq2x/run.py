@@ -266,13 +266,19 @@ class _Training:
         if self.config.training.average and progress.done != "interrupted":
             self._try_average(progress, display)
         if self.ranks.first and (self.directory / WEIGHTS).exists():
-            checkpoint.load_weights(self.loaded.model, self.directory / WEIGHTS)
-            for name, made in self.predictors.items():
-                if fitted := calibrate(made, self.data.dev[name]):
-                    self.rows.row("calibrated", f"{name} on dev: {fitted}")
-                    checkpoint.save_weights(dict(self.loaded.model.named_parameters()), self.directory / WEIGHTS)
+            for path in [*sorted((self.directory / "snapshots").glob("*.safetensors")), self.directory / WEIGHTS]:
+                self._calibrate(path)
             self._write_card(progress)
         return Trained(self.directory, progress)
+
+    def _calibrate(self, path: Path) -> None:
+        """Fit what is fitted to dev after training, for these weights; the model holds them afterwards."""
+        checkpoint.load_weights(self.loaded.model, path)
+        for name, made in self.predictors.items():
+            if fitted := calibrate(made, self.data.dev[name]):
+                which = name if path.name == WEIGHTS else f"{name}, {path.parent.name}/{path.name},"
+                self.rows.row("calibrated", f"{which} on dev: {fitted}")
+                checkpoint.save_weights(dict(self.loaded.model.named_parameters()), path)
 
     def state(self) -> State | None:
         """Read what an earlier training left to go on from; RunError where the data are others since."""

@@ -54,6 +54,29 @@ def test_settings_that_would_fail_later_are_refused() -> None:
     assert "optimiser.betas.1: found 1.5" in problem(SMALLEST, "optimiser.kind=adamw", "optimiser.betas=[0.9, 1.5]")
 
 
+def test_of_a_setting_with_alternatives_one_problem_is_told_under_its_own_name() -> None:
+    task = {"tasks": {"c": {"kind": "classify", "train": "a.tsv"}}}
+    at = "ner.toml: tasks.c.head."
+    assert problem(task, "tasks.c.head.class_weights=balancd") == (
+        f"{at}class_weights: found 'balancd'; did you mean 'balanced'?")
+    assert problem(task, "tasks.c.head.class_weights={pos=-1}") == (
+        f"{at}class_weights.pos: found -1: Input should be greater than 0")
+    assert problem(task, "tasks.c.head.threshold=tunned") == f"{at}threshold: found 'tunned'; did you mean 'tuned'?"
+    assert problem(task, "tasks.c.head.threshold=1.5") == f"{at}threshold: found 1.5: Input should be less than 1"
+    assert problem({"tasks": {"c": {"kind": "classify", "train": 3}}}).startswith("ner.toml: tasks.c.train: found 3: ")
+
+
+def test_optimiser_and_schedule_need_no_kind() -> None:
+    made = config.parse(RunConfig, SMALLEST, "test", ["optimiser.rate=1e-4", "schedule.warmup=7"])
+    assert (made.optimiser.kind, made.optimiser.rate, made.schedule.kind) == ("adam", 1e-4, "cosine")
+    assert "optimiser: unknown key 'ratte'; did you mean 'rate'?" in problem(SMALLEST, "optimiser.ratte=1")
+
+
+def test_a_layer_is_no_choice_where_the_summary_is_read() -> None:
+    head = {"kind": "classify", "train": "a.tsv", "head": {"pooling": "last", "layer": 0}}
+    assert "tasks.c.head: layer = 0: pooling = 'last' reads the encoder's summary" in problem({"tasks": {"c": head}})
+
+
 def test_mistakes_name_file_table_key_and_the_nearest_choice() -> None:
     assert problem({**SMALLEST, "encoder": {"kind": "recurrent", "layer": 2}}) == (
         "ner.toml: encoder: unknown key 'layer'; did you mean 'layers'?")

@@ -44,6 +44,19 @@ def several(files: Path, head: dict[str, Any] | None = None, **training: Any) ->
     return parse(RunConfig, data, "test")
 
 
+def test_snapshots_are_fitted_to_dev_as_the_best_weights_are(files: Path) -> None:
+    config = several(files, {"threshold": "tuned", "calibrate": True}, max_epochs=4)
+    config = parse(RunConfig, {**config.model_dump(mode="json", exclude_none=True),
+                               "schedule": {"kind": "cyclic", "cycles": 2}}, "test")
+    contradict(files, "dev.many.tsv", "york")
+    log: list[str] = []
+    run = train(config, files / "run", say=log.append).directory
+    assert sum("snapshots/" in line and "on dev: " in line for line in log) == 2
+    for path in (run / "snapshots/1.safetensors", run / "snapshots/2.safetensors", run / "weights.safetensors"):
+        kept = load_file(path)
+        assert {kept[f"heads.classify.{name}"].item() for name in ("temperature", "threshold")}.isdisjoint({1.0, 0.5})
+
+
 def test_several_labels_are_learnt(files: Path) -> None:
     log: list[str] = []
     result = train(several(files, {"threshold": "tuned", "calibrate": True}, max_epochs=10), files / "run",

@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from seq2x.cli.options import add_batches, add_model, add_runs, add_streams, set_threads
@@ -55,7 +56,7 @@ def run(arguments: Namespace) -> int:
         set_threads(arguments.threads)
         classifier = Classifier.load(arguments.runs, arguments.task)
         separator = classifier.task.data.separator
-        write = {"tsv": tsv, "jsonl": jsonl}[arguments.format]
+        write = partial({"tsv": tsv, "jsonl": jsonl}[arguments.format], explained=bool(arguments.explain))
 
         def records(lines: Iterator[str], notice: Notice) -> Iterator[str]:
             waiting: deque[str] = deque()  # as many as are read ahead
@@ -65,7 +66,7 @@ def run(arguments: Namespace) -> int:
             for number, found in enumerate(results, start=1):
                 if found.windows > 1:
                     notice(in_parts(arguments, number, classifier.limit, "classified", found.windows))
-                yield write(waiting.popleft(), found, separator)
+                yield write(waiting.popleft(), found, separator=separator)
 
         return records
 
@@ -78,21 +79,21 @@ def _keeping(lines: Iterator[str], waiting: deque[str]) -> Iterator[str]:
         yield line
 
 
-def tsv(text: str, found: Classified, separator: str) -> str:  # noqa: ARG001 - as jsonl
-    """Return label TAB probability, or several of each, and the words of an explanation."""
+def tsv(text: str, found: Classified, *, separator: str, explained: bool) -> str:  # noqa: ARG001 - as jsonl
+    """Return label TAB probability, or several of each, and the words of an explanation, where there is to be one."""
     columns = [separator.join(found.labels),
                separator.join(f"{found.probabilities[label]:.4f}" for label in found.labels)]
-    if found.words:
+    if explained:  # of a text without words, too: each line has as many columns
         most = sorted(found.words, key=lambda word: -abs(word.weight))[:SHOWN]
         columns.append(" ".join(f"{word.text} {word.weight:+.3f}" for word in most))
     return "\t".join(columns)
 
 
-def jsonl(text: str, found: Classified, separator: str) -> str:
+def jsonl(text: str, found: Classified, *, separator: str, explained: bool) -> str:
     """Return one JSON object."""
     probabilities = {label: round(value, 6) for label, value in found.probabilities.items()}
     record = {"text": text, "label": found.label, "probability": round(found.probability, 6),
               **({"labels": found.labels} if separator else {}), "probabilities": probabilities,
               **({"words": [{**word._asdict(), "weight": round(word.weight, 6)} for word in found.words]}
-                 if found.words else {})}
+                 if explained else {})}
     return json.dumps(record, ensure_ascii=False)

@@ -105,8 +105,9 @@ def _texts(path: str | Path, format: TextFormat) -> Iterator[Text]:
         label = label.strip()
         if not (label or separator) or not text.strip():
             raise DataError(f"the {'text' if label else 'label'} is empty; expected a label and a text", path, line)
-        if "\n" in label:
-            raise DataError(f"the label {label!r} holds a line feed; expected a label of one line", path, line)
+        if "\n" in label or "\t" in label:
+            held = "a line feed" if "\n" in label else "a tab"
+            raise DataError(f"the label {label!r} holds {held}; expected a label of one line without tabs", path, line)
         if separator:
             several = (part.strip() for part in label.split(separator))
             yield Text(text, tuple(dict.fromkeys(filter(None, several))), (name, line))

@@ -52,9 +52,9 @@ class ClassifyHeadConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1, description="on the text's vector and the hidden layer")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al. 2016; of a sigmoid towards 1/2")
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
-        "none", description="factors on the loss of the texts of a label, or on that of a label where a text may have "
-                            "several: a table, such as { spam = 3.0 }, 1 for all others; balanced: rare labels weigh "
-                            "as much as frequent ones")
+        "none", description="factors on the loss of the texts of a label, or, where a text may have several, on that "
+                            "of the label in texts that have it: a table, such as { spam = 3.0 }, 1 for all others; "
+                            "balanced: rare labels weigh as much as frequent ones")
     calibrate: bool = Field(
         False, description="after training, fit a temperature on dev, so that probabilities can be believed (Guo et "
                            "al. 2017)")
@@ -70,6 +70,9 @@ class ClassifyHeadConfig(Config):
             value = getattr(self, name)
             if self.pooling != pooling and value != type(self).model_fields[name].default:
                 raise ValueError(f"{name} = {value:g} is of {pooling}; found pooling = {self.pooling!r}")
+        if self.pooling == "last" and self.layer != -1:
+            raise ValueError(f"layer = {self.layer}: pooling = 'last' reads the encoder's summary, and has no layer to "
+                             "choose; leave it out, or pool in another way")
         return self
 
     def build(self, dims: tuple[int, ...], summary: int, outputs: Outputs) -> ClassifyHead:

@@ -6,16 +6,15 @@ Knows no task and opens no file: pretrained vectors come in as rows. Each distin
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from seq2x.batch import ROW_MULTIPLE, Tokens
-from seq2x.config import Config
+from seq2x.config import Config, kind_by_default
 from seq2x.nn.convolution import Windows
 from seq2x.nn.dropout import Dropout, TypeDropout, WordDropout
 from seq2x.nn.recurrent import CellKind, RecurrenceConfig, RecurrentLayers, last_states
@@ -54,14 +53,10 @@ class CharacterRecurrenceConfig(Config):
         return CharacterRecurrence(self, size)
 
 
-def _convolution_by_default(settings: Any) -> Any:
-    return {"kind": "convolution", **settings} if isinstance(settings, Mapping) else settings
-
-
 CharacterConfig = Annotated[
     CharacterConvolutionConfig | CharacterRecurrenceConfig,
     Field(discriminator="kind"),
-    BeforeValidator(_convolution_by_default),
+    kind_by_default("convolution"),
 ]
 
 

@@ -7,7 +7,8 @@ only a word that is longer than the limit by itself is cut within.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -56,8 +57,9 @@ def cut_text(text: str, processor: Processor, most: int) -> list[Part]:
         if left > 1:
             return [Part(part.start, tag + part.text, processor.encode(tag + part.text), len(tag))
                     for part in cut_text(text[len(tag):], processor, left)]
-    units = [part for match in _UNIT.finditer(text) for part in _halves(text, match.span(), processor, most)]
-    costs = [_cost(text[start:end], processor) for start, end in units]
+    cost = cache(partial(_cost, processor))  # words repeat
+    units = [part for match in _UNIT.finditer(text) for part in _halves(text, match.span(), cost, most)]
+    costs = [cost(text[start:end]) for start, end in units]
     ends = [bool(_SENTENCE_END.search(text, start, end)) for start, end in units]
     return [part for first, stop in pack(costs, ends, most - 1)
             for part in _fitting(text, units[first:stop], processor, most)]
@@ -114,18 +116,18 @@ def pack(costs: Sequence[int], ends: Sequence[bool], most: int) -> list[tuple[in
     return ranges
 
 
-def _cost(text: str, processor: Processor) -> int:
+def _cost(processor: Processor, text: str) -> int:
     """The tokens of a unit behind a blank, without the end symbol."""
     return len(processor.encode(f" {text}").ids) - 1
 
 
-def _halves(text: str, unit: tuple[int, int], processor: Processor, most: int) -> list[tuple[int, int]]:
+def _halves(text: str, unit: tuple[int, int], cost: Callable[[str], int], most: int) -> list[tuple[int, int]]:
     """The unit, halved until each part fits into a window."""
     start, end = unit
-    if end - start == 1 or _cost(text[start:end], processor) < most:
+    if end - start == 1 or cost(text[start:end]) < most:
         return [unit]
     middle = (start + end) // 2
-    return [*_halves(text, (start, middle), processor, most), *_halves(text, (middle, end), processor, most)]
+    return [*_halves(text, (start, middle), cost, most), *_halves(text, (middle, end), cost, most)]
 
 
 def _fitting(text: str, units: Sequence[tuple[int, int]], processor: Processor, most: int) -> list[Part]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, model_validator
 
-from seq2x.config import Config
+from seq2x.config import Config, kind_by_default
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -124,5 +124,5 @@ class AdamThenSGDConfig(Config):
 
 
 OptimiserConfig = Annotated[
-    AdamConfig | AdamWConfig | SGDConfig | AdamThenSGDConfig, Field(discriminator="kind")
+    AdamConfig | AdamWConfig | SGDConfig | AdamThenSGDConfig, Field(discriminator="kind"), kind_by_default("adam")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from seq2x.config import Config
+from seq2x.config import Config, kind_by_default
 from seq2x.errors import ConfigError
 
 Verdict = Literal["go on", "restart", "end"]
@@ -226,4 +226,5 @@ class StepsConfig(Config):
 ScheduleConfig = Annotated[
     ConstantConfig | InverseSqrtConfig | CosineConfig | PlateauConfig | RestartsConfig | CyclicConfig | StepsConfig,
     Field(discriminator="kind"),
+    kind_by_default("cosine"),
 ]

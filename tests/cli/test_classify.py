@@ -26,10 +26,10 @@ def test_each_word_with_its_weight(world: Path, call: Call, fails: Fails) -> Non
             record["text"][word["start"] : word["end"]] for word in record["words"]]
     told = ("went", "to")  # the one always stands beside the other
     assert max(records[0]["words"], key=lambda word: word["weight"])["text"] in told
-    assert "words" not in records[2]
+    assert records[2]["words"] == []
     code, output, _ = call(["classify", world / "runs/classify", "--explain", "gradient"], TEXT)
     rows = [line.split("\t") for line in output.split("\n")[:-1]]
-    assert [len(row) for row in rows] == [3, 3, 2]
+    assert [len(row) for row in rows] == [3, 3, 3]
     words = rows[0][2].split(" ")
     assert words[0] in told
     assert words[1].startswith("+")
@@ -40,12 +40,14 @@ def test_each_word_with_its_weight(world: Path, call: Call, fails: Fails) -> Non
 def test_several_labels_are_parted_as_in_the_data() -> None:
     found = Classified("sad", 0.9, {"sad": 0.9, "long": 0.75, "odd": 0.1}, labels=("sad", "long"),
                        words=(Evidence("rain", 0, 4, -1.5), Evidence("again", 5, 10, 0.25)))
-    assert tsv("rain again", found, "|") == "sad|long\t0.9000|0.7500\train -1.500 again +0.250"
-    assert tsv("rain again", found._replace(labels=(), words=()), "|") == "\t"
-    record = json.loads(jsonl("rain again", found, "|"))
+    assert tsv("rain again", found, separator="|", explained=True) == (
+        "sad|long\t0.9000|0.7500\train -1.500 again +0.250")
+    none = found._replace(labels=(), words=())
+    assert [tsv("", none, separator="|", explained=explained) for explained in (False, True)] == ["\t", "\t\t"]
+    record = json.loads(jsonl("rain again", found, separator="|", explained=True))
     assert (record["label"], record["labels"]) == ("sad", ["sad", "long"])
     assert record["words"][1] == {"text": "again", "start": 5, "end": 10, "weight": 0.25}
-    assert "labels" not in json.loads(jsonl("rain again", found, ""))
+    assert not {"labels", "words"} & json.loads(jsonl("rain again", found, separator="", explained=False)).keys()
 
 
 def test_what_a_classifier_got_wrong(world: Path, call: Call, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from seq2x.errors import DataError
 
 @pytest.mark.parametrize(("name", "content", "format", "expected"), [
     ("a.csv", 'label,text\nx,one\n"y\nz",two\n', {},
-     r"a\.csv, line 3: the label 'y\\nz' holds a line feed; expected a label of one line"),
+     r"a\.csv, line 3: the label 'y\\nz' holds a line feed; expected a label of one line without tabs"),
+    ("a.jsonl", '{"label": "x\\ty", "text": "one"}\n', {},
+     r"a\.jsonl, line 1: the label 'x\\ty' holds a tab; expected a label of one line without tabs"),
     ("a.tsv", "x\tone\n", {"label_column": 1},
      r"a\.tsv, line 1: label_column and text_column are both column 1; expected two columns"),
     ("a.csv", "x,y\n1,one\n", {"label_column": "y", "text_column": -1}, r"a\.csv, line 1: .* both column 1"),
