@@ -344,8 +344,20 @@ class TestTranslator:
         assert [translator.score([pair])[0] for pair in pairs] == forced
 
     def test_what_cannot_be_scored(self, translator: Translator) -> None:
-        with pytest.raises(DataError, match=r"pair 2: the translation has .* tokens, expected at most 40"):
-            translator.score([("a", "b"), ("a", "Schnee " * 60)])
+        with pytest.raises(DataError, match=r"pair 2: the text has .* tokens, expected at most 40; a pair is"):
+            translator.score([("a", "b"), ("Schnee " * 60, "a")])
+        with pytest.raises(DataError, match=r"pair 1: the text is empty, and so is its only translation; found 'b'"):
+            translator.score([(" ", "b")])
+        scored = translator.score(iter([("a", "b"), ("", "b")]))
+        assert next(scored) == translator.score([("a", "b")])[0]  # what is right before what is wrong
+        with pytest.raises(DataError, match="pair 2"):
+            next(scored)
+
+    def test_what_a_search_may_write_can_be_scored(self, translator: Translator) -> None:
+        (long,) = translator.score([("a", "Schnee " * 60)])
+        assert long.text == ("Schnee " * 60).strip()
+        empty = translator.translate("")
+        assert translator.score([("", ""), (" ", " ")]) == [empty.alternatives[0]] * 2
         with pytest.raises(TypeError, match="pair 1: found str; expected"):
             translator.score(["ab"])  # type: ignore[list-item]
 

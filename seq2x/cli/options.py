@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from seq2x.errors import nearest
+from seq2x.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from seq2x.heads import SearchConfig
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 WINDOW = 2048
 """Lines read ahead where --window says nothing."""
+MOST_THREADS = 1024
+"""What --threads may be anywhere; more where a machine has more processors. Of tens of thousands torch dies."""
 SEARCH = ("beam_size", "length_penalty", "length_norm", "coverage_penalty", "max_length_ratio", "no_repeat_ngram")
 """What :func:`add_search` adds."""
 
@@ -160,6 +163,8 @@ def add_streams(parser: ArgumentParser) -> None:
 def set_threads(number: int | None) -> None:
     """Tell torch how many processor threads to use; None leaves it as it is."""
     if number is not None:
+        if number > (most := max(MOST_THREADS, os.cpu_count() or 1)):
+            raise ConfigError(f"--threads {number}: expected at most {most:,}")
         import torch
 
         torch.set_num_threads(number)

@@ -66,7 +66,9 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--attention", metavar="FILE",
                         help="write the attention too: FILE.png is a picture of the first lines (needs matplotlib), "
                              "any other name is a JSON object a line")
-    parser.add_argument("--score", metavar="FILE", help="score the translations in FILE instead of searching for some")
+    parser.add_argument("--score", metavar="FILE",
+                        help="score the translations in FILE instead of searching for some; each as a whole, so that a "
+                             "line too long for the model is refused")
     parser.add_argument("--long-lines", choices=("windows", "error"), default="windows",
                         help="what becomes of a line that is too long for the model (default: %(default)s)")
     add_model(parser)
@@ -139,7 +141,7 @@ def _check(arguments: Namespace) -> None:
     for name in ("constraints", "beam_size"):
         if arguments.sample and getattr(arguments, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is for the beam search, not for --sample")
-    if arguments.score:
+    if arguments.score is not None:
         others = ("n_best", "sample", "mbr", "prefix", "constraints", "beam_size", "max_length_ratio",
                   "no_repeat_ngram")
         for name in others:

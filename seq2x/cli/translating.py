@@ -54,7 +54,7 @@ class Items:
         self._count = 0
         self._name = arguments.input or STDIN
         self._files = {name: getattr(arguments, name) for name in ("prefix", "constraints", "score")
-                       if getattr(arguments, name)}
+                       if getattr(arguments, name) is not None}
         self._beside = {name: _opened(path) for name, path in self._files.items()}
 
     def __iter__(self) -> Iterator[Item]:
@@ -105,7 +105,7 @@ class Work:
             arguments = self.arguments
             if not arguments.workers:
                 set_threads(arguments.threads)
-            runs = [arguments.directory] if arguments.directory else arguments.model
+            runs = arguments.model if arguments.directory is None else [arguments.directory]
             if arguments.device != "cpu":
                 from seq2x.training.distributed import usable
 
@@ -157,7 +157,7 @@ class Work:
                 waiting.append(item)
                 yield item
 
-        if arguments.score:
+        if arguments.score is not None:
             pairs = ((_request(item), item.beside["score"]) for item in taken())
             for found in translator.score(pairs, search=how, details=details, window=window,
                                           batch_tokens=arguments.batch_tokens):
@@ -213,12 +213,17 @@ def _record(translation: Translation, item: Item, arguments: Namespace) -> str:
 def _scored(found: Alternative, item: Item, arguments: Namespace) -> str:
     """What is written for a translation that was given."""
     if arguments.json:
-        return json.dumps({"line": item.number, "source": item.text, **_object(found)}, ensure_ascii=False)
+        windows = int(found.log_prob < 0)  # of nothing, the translation is nothing, for certain
+        return json.dumps({"line": item.number, "source": item.text, **_object(found), "windows": windows},
+                          ensure_ascii=False)
     return f"{found.score:.4f}" + (f"\t{_pharaoh(found)}" if arguments.alignments else "")
 
 
 def _line(found: Alternative, arguments: Namespace) -> str:
-    return f"{found.text}\t{_pharaoh(found)}" if arguments.alignments else found.text
+    """The text; where TABs part the fields of a line, it holds none."""
+    parted = arguments.alignments or arguments.scores or arguments.n_best is not None
+    text = found.text.replace("\t", " ") if parted else found.text
+    return f"{text}\t{_pharaoh(found)}" if arguments.alignments else text
 
 
 def _pharaoh(found: Alternative) -> str:

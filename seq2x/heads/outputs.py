@@ -45,8 +45,8 @@ class SearchConfig(Config):
     length_norm: LengthNorm = Field("gnmt", description="gnmt: ((5+|Y|)/6)^a (Wu et al. 2016); average: |Y|^a; none")
     length_penalty: float = Field(1.0, ge=0, le=STRONGEST, description="the exponent a")
     coverage_penalty: float = Field(
-        0.0, ge=0, description="b of b * sum log(min(attention that a source token got, 1)), added to the score of "
-        "what has ended (Wu et al. 2016)")
+        0.0, ge=0, le=1000, description="b of b * sum log(min(attention that a source token got, 1)), added to the "
+        "score of what has ended (Wu et al. 2016)")
     max_length_ratio: float = Field(2.0, gt=0, description="output tokens at most: ratio * source tokens + 10")
     no_repeat_ngram: int = Field(0, ge=0, description="so many tokens in a row never come twice; 0 = they may")
 

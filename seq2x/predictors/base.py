@@ -21,7 +21,7 @@ from seq2x import checkpoint
 from seq2x.batch import EXACT, LENGTH_MULTIPLE, Batch, Encoded, Multiples, Tokens, pad
 from seq2x.checkpoint import Loaded
 from seq2x.data.batching import in_windows
-from seq2x.errors import ConfigError, RunError, nearest
+from seq2x.errors import ConfigError, DataError, RunError, nearest
 from seq2x.machine import has_bfloat16
 from seq2x.settings import RunConfig
 from seq2x.text import Encoding
@@ -168,6 +168,21 @@ def run(
         sentence, count = waiting.popleft()
         found = [result, *islice(results, count - 1)] if count else []
         yield sentence, [item for item in found if item is not None]
+
+
+def errors_in_turn(read: Iterable[T], results: Callable[[Iterable[T]], Iterator[R]]) -> Iterator[R]:
+    """Yield ``results(read)``; where ``read`` ends with a DataError, it is raised behind what was read before it."""
+    errors: list[DataError] = []
+
+    def until_then() -> Iterator[T]:
+        try:
+            yield from read
+        except DataError as error:
+            errors.append(error)
+
+    yield from results(until_then())
+    for error in errors:
+        raise error
 
 
 def _padded(multiple: int, piece: Piece | None) -> int:

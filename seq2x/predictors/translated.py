@@ -13,7 +13,7 @@ from seq2x.search import Hypothesis, Normaliser
 from seq2x.text import EOS, Processor
 
 _ONE_LINE = str.maketrans("\n\r", "  ")
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"[^ \t]+")  # as readers of alignments part them; see seq2x.data.alignments
 
 
 class Attention(NamedTuple):
@@ -124,7 +124,7 @@ class Assembly:
         """The word that each token of an output is part of."""
         found = []
         for stop in range(1, len(tokens) + 1):
-            text = self.target.decode(tokens[:stop])
+            text = self.target.decode(tokens[:stop]).translate(_ONE_LINE)
             count = len(_WORD.findall(text))
-            found.append(count if not text or text[-1].isspace() else count - 1)
+            found.append(count if not text or text[-1] in " \t" else count - 1)
         return found

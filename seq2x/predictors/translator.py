@@ -24,6 +24,7 @@ from seq2x.predictors.base import (
     Predictor,
     answer,
     batch_of,
+    errors_in_turn,
     inference,
     line,
     listed,
@@ -149,9 +150,12 @@ class Translator(Predictor):
             raise ConfigError(f"on_long: found {on_long!r}{nearest(str(on_long), get_args(OnLong))}")
 
         def results(items: Iterable[object]) -> Iterator[Translation]:
-            read = (self._read(item, number, on_long) for number, item in enumerate(items, start=1))
-            for (text, jobs), found in run(read, lambda jobs: self._search(jobs, how), batch_tokens, window):
-                yield self._translation(text, list(zip(jobs, found, strict=True)), how)
+            def translated(read: Iterable[tuple[tuple[str, list[_Job]], list[_Job]]]) -> Iterator[Translation]:
+                for (text, jobs), found in run(read, lambda jobs: self._search(jobs, how), batch_tokens, window):
+                    yield self._translation(text, list(zip(jobs, found, strict=True)), how)
+
+            return errors_in_turn((self._read(item, number, on_long) for number, item in enumerate(items, start=1)),
+                                  translated)
 
         return answer(texts, results, batch_tokens, window, (str, Request))
 
@@ -194,11 +198,6 @@ class Translator(Predictor):
             found = find(self._models.step, memory, state, mask, how.search, never=self._models.never,
                          most=self._models.most, count=len(jobs), n_best=how.candidates, attention=how.details,
                          demands=demands, sampling=how.sampling)
-        for job, hypotheses in zip(jobs, found, strict=True):
-            if not hypotheses:
-                raise DataError(f"text {job.number}: no translation within the length limit begins as asked and "
-                                f"{job.terms or 'fulfils its conditions'}; more are found with a larger beam, a larger "
-                                "max_length_ratio or without no_repeat_ngram")
         return found
 
     @property
@@ -209,6 +208,11 @@ class Translator(Predictor):
         """Join the hypotheses of the parts of one text."""
         if not found:
             return NOTHING
+        for job, hypotheses in found:
+            if not hypotheses:
+                raise DataError(f"text {job.number}: no translation within the length limit begins as asked and "
+                                f"{job.terms or 'fulfils its conditions'}; more are found with a larger beam, a larger "
+                                "max_length_ratio or without no_repeat_ngram")
         ranked = [self._ranked(hypotheses, how) for _, hypotheses in found]
         ranks = []
         for chosen in zip(*ranked, strict=False):  # as many as every part has
@@ -246,34 +250,42 @@ class Translator(Predictor):
         """Score given translations, (text, translation): as a search would that finds the same tokens.
 
         The text of what comes out is the translation as its tokens say it. A list for a list, else lazily. DataError
-        for a text or a translation longer than ``self.limit`` tokens.
+        for a text longer than ``self.limit`` tokens, which is never scored in parts, for a translation longer than the
+        decoder's positions, where it has learnt some, and for a translation of a text of nothing, which has none.
         """
         ranking = (search or self.search).ranking
 
         def results(items: Iterable[object]) -> Iterator[Alternative]:
-            read = (self._pair(pair, number) for number, pair in enumerate(items, start=1))
-            return in_windows(read, _longer, force, batch_tokens, window)
+            return errors_in_turn((self._pair(pair, number) for number, pair in enumerate(items, start=1)),
+                                  lambda read: in_windows(read, _longer, force, batch_tokens, window))
 
-        def force(pairs: list[tuple[Part, Encoding]]) -> list[Alternative]:
-            found = self._force(pairs, ranking, details)
-            return [self._assembly.join(part.text, [(part, hypothesis)], ranking.normalise, details=details)
-                    for (part, _), hypothesis in zip(pairs, found, strict=True)]
+        def force(pairs: list[tuple[Part, Encoding] | None]) -> list[Alternative]:
+            real = [pair for pair in pairs if pair is not None]
+            found = iter(self._force(real, ranking, details) if real else ())
+            return [NOTHING.alternatives[0] if pair is None else self._assembly.join(
+                pair[0].text, [(pair[0], next(found))], ranking.normalise, details=details) for pair in pairs]
 
         answered = answer(pairs, results, batch_tokens, window)
         assert not isinstance(answered, Alternative)
         return answered
 
-    def _pair(self, pair: object, number: int) -> tuple[Part, Encoding]:
+    def _pair(self, pair: object, number: int) -> tuple[Part, Encoding] | None:
+        """What the model reads; None: both sides are empty."""
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"pair {number}: found {type(pair).__name__}; expected (text, translation)")
         request = pair[0] if isinstance(pair[0], Request) else Request(pair[0])
         number = request.number or number
         source, target = (line(side, number) for side in (request.text, pair[1]))
         sides = self.loaded.source.encode(source), self._target.encode(target)
-        for encoding, side in zip(sides, ("text", "translation"), strict=True):
-            if len(encoding.ids) > self.limit:
+        if not source[len(tag_of(source, self.loaded.source)):].strip() or len(sides[0].ids) == 1:
+            if target.strip():
+                raise DataError(f"pair {number}: the text is empty, and so is its only translation; found {target!r}")
+            return None
+        most = (self.limit, "; a pair is scored as a whole"), (self._models.most, "")
+        for encoding, side, (limit, why) in zip(sides, ("text", "translation"), most, strict=True):
+            if limit is not None and len(encoding.ids) > limit:
                 raise DataError(f"pair {number}: the {side} has {len(encoding.ids):,} tokens, "
-                                f"expected at most {self.limit:,}")
+                                f"expected at most {limit:,}{why}")
         return Part(0, source, sides[0]), Encoding([BOS, *sides[1].ids])
 
     def _force(self, pairs: list[tuple[Part, Encoding]], ranking: Ranking, details: bool) -> list[Hypothesis]:
@@ -289,8 +301,8 @@ class Translator(Predictor):
             return found
 
 
-def _longer(pair: tuple[Part, Encoding]) -> int:
-    return max(len(side.ids) for side in pair)
+def _longer(pair: tuple[Part, Encoding] | None) -> int:
+    return 1 if pair is None else max(len(side.ids) for side in pair)
 
 
 def _how(search: SearchConfig, n_best: int, sampling: SamplingConfig | None, mbr: int, details: bool) -> _How:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from seq2x.errors import DataError
-from seq2x.text import Processor
+from seq2x.text import Processor, Subwords
 from seq2x.text.vocabulary import UNK
 
 
@@ -39,7 +39,7 @@ class Request:
 def beginning(prefix: str, target: Processor, number: int) -> tuple[int, ...]:
     """The tokens of a forced beginning; DataError where the vocabulary cannot write it."""
     ids = tuple(target.encode(prefix.strip()).ids[:-1])
-    if UNK in ids:
+    if _silent(target).intersection(ids):
         raise DataError(f"text {number}: the beginning {prefix!r} holds what the target vocabulary cannot write")
     return ids
 
@@ -118,7 +118,12 @@ def _normal(term: str, target: Processor) -> str:
 
 def _writable(term: str, target: Processor) -> bool:
     ids = target.encode(term.strip()).ids[:-1]
-    return bool(ids) and UNK not in ids
+    return bool(ids) and not _silent(target).intersection(ids)
+
+
+def _silent(target: Processor) -> frozenset[int]:
+    """What no translation holds: the unknown token, the tags of languages."""
+    return frozenset({UNK, *(target.symbols.values() if isinstance(target, Subwords) else ())})
 
 
 def _written(term: str, target: Processor, number: int) -> tuple[int, ...]:

@@ -118,6 +118,8 @@ def usable(name: str, key: str, hint: str = "") -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
+        if device.type == "meta":
+            raise RuntimeError("it computes nothing")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"{key}: {name!r} cannot be used: {str(error).split(chr(10))[0]}{hint}") from None
     return device

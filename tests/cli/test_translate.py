@@ -78,8 +78,8 @@ def test_given_translations_score_as_found_ones(
         assert float(scores[place]) == pytest.approx(float(expected[place]), abs=2e-4)
     records = [json.loads(line) for line in translate("--score", tmp_path / "out.en", "--json")[1]]
     assert [record["text"] for record in records] == found
-    (tmp_path / "short").write_text("a\nb\n")
-    (tmp_path / "long").write_text("a\n" * 9)
+    (tmp_path / "short").write_text("a\n\n")
+    (tmp_path / "long").write_text("a\n\n" + "a\n" * 7)
     code, lines, errors = translate("--score", tmp_path / "short")
     assert (code, len(lines)) == (2, 2)
     assert "short: has 2 lines; standard input has more" in errors
@@ -205,3 +205,36 @@ def test_a_slow_precision_is_said(translate: Call, monkeypatch: pytest.MonkeyPat
     code, lines, errors = translate("--precision", "bfloat16")
     assert (code, len(lines)) == (0, len(LINES))
     assert ("bfloat16 is slow here: cpu has no such instructions" in errors) == (not has)
+
+
+def test_what_is_found_can_be_scored_empty_lines_too(translate: Call, tmp_path: Path) -> None:
+    _, lines, _ = translate("--scores", "--max-length-ratio", 9)
+    scores, texts = zip(*(line.split("\t") for line in lines), strict=True)
+    (tmp_path / "found").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    assert translate("--score", tmp_path / "found")[1] == list(scores)
+    record = json.loads(translate("--score", tmp_path / "found", "--json")[1][1])
+    assert (record["text"], record["score"], record["windows"]) == ("", 0.0, 0)
+
+
+def test_lines_before_one_that_cannot_be_are_done(translate: Call, tmp_path: Path) -> None:
+    (tmp_path / "terms").write_text("\n\n\n-Rom\tRom\n", encoding="utf-8")
+    code, lines, errors = translate("--constraints", tmp_path / "terms")
+    assert (code, len(lines)) == (2, 3)
+    assert lines == translate()[1][:3]
+    assert "text 4: no translation within the length limit" in errors
+
+
+@pytest.mark.parametrize("option", ["--score", "--prefix", "--constraints"])
+def test_an_empty_file_name_is_no_missing_option(translate: Call, option: str) -> None:
+    code, lines, errors = translate(option, "")
+    assert (code, lines) == (2, [])
+    assert "a text file was expected" in errors
+
+
+def test_numbers_and_names_that_nothing_can_take(call: Call, translate: Call) -> None:
+    assert "--threads 1000000: expected at most" in translate("--threads", 1000000)[2]
+    assert "cannot be used: it computes nothing" in translate("--device", "meta")[2]
+    assert "coverage_penalty: found 1e+308" in translate("--coverage-penalty", "1e308")[2]
+    code, _, errors = call([""], TEXT, translate_main)
+    assert code == 2
+    assert "Traceback" not in errors
