@@ -7,6 +7,8 @@ the same call again goes on where the last one ended, within a training too.
 from __future__ import annotations
 
 import json
+import re
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,15 +21,22 @@ from seq2x import checkpoint
 from seq2x import config as settings_file
 from seq2x.config import Config
 from seq2x.errors import ConfigError, RunError, Seq2xError
+from seq2x.resuming import LIMITS
 from seq2x.run import Interrupted, train
 from seq2x.settings import RunConfig
-from seq2x.training.progress import FitConfig, Progress, Score, Update
+from seq2x.training.progress import Progress, Score, Silent
 
 if TYPE_CHECKING:
     import optuna
 
 Say = Callable[[str], None]
 BEST = "best.toml"
+MARK = "begun.toml"
+OUT, BASE = "out", "base"  # where Optuna keeps in which directory a trial lies, and the settings that all share
+FREE = set(LIMITS) - {"training.max_epochs", "training.max_steps", "training.max_minutes", "training.patience"}
+"""Settings that may change from call to call, as no score depends on them."""
+NO_MEMORY = re.compile("(?i)out of memory|allocate memory|not enough memory|alloc_failed")
+"""How a RuntimeError of torch's says it."""
 
 
 class Range(Config):
@@ -99,6 +108,28 @@ class StudyConfig(Config):
     space: dict[str, Range] = Field(min_length=1, description="by the names of settings, such as 'optimiser.rate'")
 
 
+class _Mark(Config):
+    """Whose a directory is; the id stands in the study too: another may have its name."""
+
+    study: str
+    storage: str
+    id: str
+
+
+class _Out(NamedTuple):
+    """A directory of this study's, with the id of its mark."""
+
+    directory: Path
+    id: str
+
+    def place(self, number: int) -> Path:
+        return self.directory / f"trial-{number}"
+
+    def holds(self, trial: optuna.Trial | optuna.trial.FrozenTrial) -> bool:
+        """Whether the run of a trial was begun here."""
+        return trial.user_attrs.get(OUT) == self.id and (self.place(trial.number) / checkpoint.CONFIG).is_file()
+
+
 class Tuned(NamedTuple):
     """What a study has found so far."""
 
@@ -120,25 +151,30 @@ def tune(
     """Run a study, or go on with it, until it has its ``trials``; OUT/best.toml are the settings of the best.
 
     Without ``out`` that is runs/NAME for NAME.toml. ``overrides`` are of the shared settings. ConfigError names a
-    setting of the space that is none, and the nearest, or a value that it cannot have.
+    setting of the space that is none, and the nearest, or a value that it cannot have; or what has changed since.
     """
     path = Path(study)
     settings = settings_file.read(StudyConfig, path)
     directory = Path(out or Path("runs") / path.stem)
-    base = settings_file.given(settings_file.read(RunConfig, settings.config, overrides))
+    shared = settings_file.read(RunConfig, settings.config, overrides)
+    base = settings_file.given(shared)
     _check_values(settings, base, f"{path}: space")
     with _quietly() as optuna:
         directory.mkdir(parents=True, exist_ok=True)
-        made = _study(optuna, settings, path.stem, directory)
+        storage = settings.storage or f"sqlite:///{(directory / 'study.db').as_posix()}"
+        made = _study(optuna, settings, path.stem, storage)
         space = {name: each.distribution(optuna) for name, each in settings.space.items()}
-        _check_space(optuna, made, space)
-        interrupted = False
-        while not interrupted and len(_finished(optuna, made)) < (trials or settings.trials):
-            trial = _begun(optuna, made, directory) or made.ask(space)
-            interrupted = _try(optuna, made, trial, settings, base, directory, say)
-            if not interrupted:
-                _keep(made, settings, base, directory)
-        return _found(optuna, made, directory, interrupted)
+        elsewhere = "give the study another name and another --out" if settings.storage else "choose another --out"
+        _check_space(optuna, made, space, elsewhere)
+        _check_base(made, shared, elsewhere)
+        here = _claimed(made, storage, directory)
+        _keep(made, settings, base, here)  # the last call may have ended before it did
+        while len(_finished(optuna, made)) < (trials or settings.trials):
+            trial = _begun(optuna, made, here) or made.ask(space)
+            if _try(optuna, made, trial, settings, base, here, say):
+                return _found(optuna, made, directory, True)
+            _keep(made, settings, base, here)
+        return _found(optuna, made, directory, False)
 
 
 def changed(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,16 +203,52 @@ def _check_values(settings: StudyConfig, base: Mapping[str, Any], source: str) -
                     settings_file.parse(RunConfig, data, source)
 
 
-def _check_space(engine: Any, study: optuna.Study, space: Mapping[str, Any]) -> None:
+def _check_space(engine: Any, study: optuna.Study, space: Mapping[str, Any], elsewhere: str) -> None:
     """ConfigError where the study has trials whose settings were drawn from something else."""
     for trial in study.get_trials(deepcopy=False):
         for name, before in trial.distributions.items():
+            if name not in space:
+                raise ConfigError(f"space: {name!r} is missing, which trial {trial.number} has; put it back, or "
+                                  f"{elsewhere}")
             try:
-                engine.distributions.check_distribution_compatibility(before, space.get(name, before))
+                engine.distributions.check_distribution_compatibility(before, space[name])
             except ValueError:
                 raise ConfigError(f"space: {name!r} has other choices, or is of another kind, than in trial "
-                                  f"{trial.number} of this study; give the study another name, or another --out"
-                                  ) from None
+                                  f"{trial.number} of this study; {elsewhere}") from None
+
+
+def _claimed(study: optuna.Study, storage: str, directory: Path) -> _Out:
+    """Mark the directory as this study's; ConfigError where it is another's."""
+    path, shown = directory / MARK, re.sub(r"//[^/]*@", "//", storage)  # without a password
+    if not path.is_file():
+        run = next(directory.glob(f"trial-*/{checkpoint.CONFIG}"), None)
+        if run is not None:
+            raise ConfigError(f"{run.parent}: is there, and no {MARK} says of which study; choose another --out")
+        mark = _Mark(study=study.study_name, storage=shown, id=uuid.uuid4().hex)
+        study.set_user_attr(f"{OUT} {mark.id}", True)
+        checkpoint.write(path, settings_file.dump(mark))
+    mark = settings_file.read(_Mark, path)
+    if f"{OUT} {mark.id}" not in study.user_attrs:
+        raise ConfigError(f"{directory}: was begun by the study {mark.study!r} of {mark.storage}, and the study "
+                          f"{study.study_name!r} of {shown} is another; choose another --out")
+    return _Out(directory, mark.id)
+
+
+def _check_base(study: optuna.Study, shared: RunConfig, elsewhere: str) -> None:
+    """Note in the study what all trials share; ConfigError where its trials shared something else."""
+    source = f"study {study.study_name!r}"
+    if BASE not in study.user_attrs:
+        if study.get_trials(deepcopy=False):
+            raise ConfigError(f"{source}: does not tell what its trials share: an older seq2x began it; {elsewhere}")
+        study.set_user_attr(BASE, shared.model_dump(mode="json", by_alias=True, exclude_none=True))
+    noted = settings_file.parse(RunConfig, study.user_attrs[BASE], source)
+    before, after = (settings_file.flat(each.model_dump(mode="json", by_alias=True)) for each in (noted, shared))
+    others = [key for key in before | after if before.get(key) != after.get(key) and key not in FREE]
+    if others:
+        key = others[0]
+        more = f", and {len(others) - 1} more differ" if len(others) > 1 else ""
+        raise ConfigError(f"{source}: its trials share other settings: {key} was {before.get(key)!r}, now "
+                          f"{after.get(key)!r}{more}; take the old value, or {elsewhere}")
 
 
 @contextmanager
@@ -197,10 +269,9 @@ def _quietly() -> Iterator[Any]:
         optuna.logging.set_verbosity(before)
 
 
-def _study(engine: Any, settings: StudyConfig, name: str, directory: Path) -> optuna.Study:
+def _study(engine: Any, settings: StudyConfig, name: str, storage: str) -> optuna.Study:
     pruners = {"median": lambda: engine.pruners.MedianPruner(n_startup_trials=settings.startup),
                "hyperband": engine.pruners.HyperbandPruner, "none": engine.pruners.NopPruner}
-    storage = settings.storage or f"sqlite:///{(directory / 'study.db').as_posix()}"
     try:
         made: optuna.Study = engine.create_study(
             study_name=settings.name or name, storage=storage, direction="maximize", load_if_exists=True,
@@ -221,13 +292,12 @@ def _finished(optuna: Any, study: optuna.Study) -> list[optuna.trial.FrozenTrial
     return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED, states.FAIL))
 
 
-def _begun(engine: Any, study: optuna.Study, directory: Path) -> optuna.Trial | None:
+def _begun(engine: Any, study: optuna.Study, here: _Out) -> optuna.Trial | None:
     """A trial that was left in the middle here, by a process that is no more."""
     for frozen in study.get_trials(deepcopy=False, states=(engine.trial.TrialState.RUNNING,)):
-        place = directory / f"trial-{frozen.number}"
-        if (place / checkpoint.CONFIG).is_file():
+        if here.holds(frozen):
             try:
-                with checkpoint.locked(place):
+                with checkpoint.locked(here.place(frozen.number)):
                     found: optuna.Trial = engine.Trial(study, frozen._trial_id)
                     return found
             except RunError:
@@ -237,18 +307,20 @@ def _begun(engine: Any, study: optuna.Study, directory: Path) -> optuna.Trial | 
 
 def _try(
     optuna: Any, study: optuna.Study, trial: optuna.Trial, settings: StudyConfig, base: Mapping[str, Any],
-    directory: Path, say: Say,
+    here: _Out, say: Say,
 ) -> bool:
     """Train one trial and tell the study; return whether it was interrupted, to be gone on with."""
     values = _values(settings, trial.params)
     shown = ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
                       for name, value in values.items())
     state = optuna.trial.TrialState
-    place = directory / f"trial-{trial.number}"
+    place = here.place(trial.number)
+    if checkpoint.is_empty(place):  # else it is a trial to go on with, or no trial's at all
+        trial.set_user_attr(OUT, here.id)
     try:
         config = settings_file.parse(RunConfig, changed(base, values), f"trial {trial.number}")
         watch = _Watch(optuna, study, trial)
-        trained = train(config, place, resume=place.exists(), display=watch, say=_nothing)
+        trained = train(config, place, resume=here.holds(trial), display=watch, say=_nothing)
         assert trained.progress.best is not None
         study.tell(trial, trained.progress.best)
         say(f"trial {trial.number}: {trained.progress.best:.2f} with {shown}")
@@ -257,9 +329,12 @@ def _try(
     except optuna.TrialPruned:
         study.tell(trial, state=state.PRUNED)
         say(f"trial {trial.number}: stopped early at {watch.last:.2f} with {shown}")
-    except Seq2xError as error:
+    except (Seq2xError, MemoryError, RuntimeError) as error:
+        expected = isinstance(error, Seq2xError | MemoryError)
+        if not expected and not NO_MEMORY.search(str(error)):
+            raise
         study.tell(trial, state=state.FAIL)
-        say(f"trial {trial.number}: failed with {shown}: {error}")
+        say(f"trial {trial.number}: failed with {shown}: {error if str(error) else 'memory ran out'}")
     return False
 
 
@@ -272,22 +347,14 @@ def _nothing(line: str) -> None:
     """The log of a trial; its run directory keeps what counts."""
 
 
-class _Watch:
+class _Watch(Silent):
     """Tells the study each dev score, and ends a training that the pruner has no hope for."""
 
     def __init__(self, optuna: Any, study: optuna.Study, trial: optuna.Trial) -> None:
+        super().__init__(_nothing)
         self.optuna, self.trial, self.last = optuna, trial, 0.0
         frozen = next(one for one in study.get_trials(deepcopy=False) if one.number == trial.number)
         self.known = set(frozen.intermediate_values)
-
-    def started(self, steps: int, limits: FitConfig) -> None:
-        pass
-
-    def updated(self, update: Update) -> None:
-        pass
-
-    def evaluating(self, progress: Progress) -> None:
-        pass
 
     def evaluated(self, progress: Progress, score: Score, improved: bool) -> None:  # noqa: ARG002 - a display's
         """Report the score of each evaluation once."""
@@ -299,20 +366,17 @@ class _Watch:
         if not progress.done and self.trial.should_prune():
             raise self.optuna.TrialPruned
 
-    def say(self, line: str) -> None:
-        pass
 
-
-def _keep(study: optuna.Study, settings: StudyConfig, base: Mapping[str, Any], directory: Path) -> None:
-    """Write the best settings, and delete the directories of finished trials that are not wanted."""
+def _keep(study: optuna.Study, settings: StudyConfig, base: Mapping[str, Any], here: _Out) -> None:
+    """Write the best settings, and delete the directories of this study's finished trials that are not wanted."""
     best = _best(study)
     if best is not None:
         config = settings_file.parse(RunConfig, changed(base, _values(settings, best.params)), BEST)
-        checkpoint.write(directory / BEST, settings_file.dump(config))
+        checkpoint.write(here.directory / BEST, settings_file.dump(config))
     for trial in study.get_trials(deepcopy=False):
-        place = directory / f"trial-{trial.number}"
         lost = best is None or trial.number != best.number
-        if settings.keep == "best" and trial.state.is_finished() and lost and (place / checkpoint.CONFIG).is_file():
+        if settings.keep == "best" and trial.state.is_finished() and lost and here.holds(trial):
+            place = here.place(trial.number)
             checkpoint.clear(place)
             (place / checkpoint.LOCK).unlink(missing_ok=True)
             place.rmdir()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tiny_data import settings, write_files
 
 from seq2x import checkpoint, tuning
@@ -135,3 +138,108 @@ def test_a_study_without_a_whole_trial_is_told(tmp_path: Path, capsys: pytest.Ca
     failing = ["--set", "tasks.classify.head.class_weights={nobody=2.0}"]
     assert main(["tune", str(study), "--out", str(tmp_path / "out"), *failing]) == 2
     assert "none: no trial of 1 came to its end" in capsys.readouterr().out
+
+
+def quick(study: Path, out: Path, *overrides: str, trials: int = 1) -> tuning.Tuned:
+    return tune(study, out, overrides=["training.max_epochs=1", *overrides], trials=trials, say=str)
+
+
+def test_what_all_trials_share_may_not_change(tmp_path: Path) -> None:
+    """Else best.toml would be the best trial's values in settings that it never had."""
+    study, out = write_study(tmp_path), tmp_path / "out"
+    quick(study, out)
+    best = (out / BEST).read_bytes()
+    with pytest.raises(ConfigError, match=r"encoder.layers was 1, now 2; take the old value, or choose another --out"):
+        quick(study, out, "encoder.layers=2", trials=2)
+    with pytest.raises(ConfigError, match=r"seed was 1, now 8, and 1 more differ; take the old"):
+        quick(study, out, "training.max_epochs=3", "seed=8", trials=2)
+    assert (out / BEST).read_bytes() == best
+    assert quick(study, out, "training.show_examples=1", trials=2).finished == 2  # no score depends on it
+
+
+def test_what_trials_have_stays_in_the_space(tmp_path: Path) -> None:
+    quick(write_study(tmp_path), tmp_path / "out")
+    less = write_study(tmp_path, '"encoder.hidden" = { low = 4, high = 16, step = 4 }')
+    with pytest.raises(ConfigError, match=r"'optimiser.rate' is missing, which trial 0 has; put it back, or choose an"):
+        quick(less, tmp_path / "out", trials=2)
+
+
+def test_a_study_of_an_older_version_is_told(tmp_path: Path) -> None:
+    import optuna
+    (tmp_path / "out").mkdir()
+    optuna.create_study(study_name="study", storage=f"sqlite:///{tmp_path}/out/study.db").add_trial(
+        optuna.create_trial(value=1.0))
+    with pytest.raises(ConfigError, match=r"study 'study': does not tell what its trials share: an older seq2x"):
+        quick(write_study(tmp_path), tmp_path / "out", trials=2)
+
+
+def test_two_studies_do_not_share_a_directory(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    quick(write_study(tmp_path), out)
+    before = {path: path.read_bytes() for path in [out / BEST, *out.glob("trial-0/*.*")]}
+    other = write_study(tmp_path, name='"other"')
+    with pytest.raises(ConfigError, match=r"out: was begun by the study 'study' of .*, and the study 'other' of .* is "
+                                          r"another; choose another --out"):
+        quick(other, out)
+    with pytest.raises(ConfigError, match="is another; choose another --out"):  # of the same name
+        quick(write_study(tmp_path, storage=f'"sqlite:///{tmp_path}/elsewhere.db"'), out)
+    assert {path: path.read_bytes() for path in before} == before
+    (out / "study.db").unlink()
+    with pytest.raises(ConfigError, match="is another; choose another --out"):
+        quick(write_study(tmp_path), out)
+
+
+def test_runs_of_others_stay(tmp_path: Path) -> None:
+    """Nothing is begun beside them, gone on with, or deleted."""
+    quick(write_study(tmp_path), tmp_path / "first")
+    shutil.copytree(tmp_path / "first/trial-0", tmp_path / "out/trial-0")
+    with pytest.raises(ConfigError, match=r"trial-0: is there, and no begun.toml says of which study; choose another"):
+        quick(write_study(tmp_path), tmp_path / "out")
+    shutil.copytree(tmp_path / "first/trial-0", tmp_path / "first/trial-1")
+    log: list[str] = []
+    found = tune(tmp_path / "study.toml", tmp_path / "first", overrides=["training.max_epochs=1"], trials=3,
+                 say=log.append)
+    assert "trial 1: failed" in log[0]
+    assert "holds a run already" in log[0]
+    assert found.best != 1
+    assert (tmp_path / "first/trial-1/weights.safetensors").is_file()
+
+
+def test_the_best_are_written_where_nothing_is_left_to_train(tmp_path: Path) -> None:
+    """As after a kill between the end of a trial and that."""
+    study, out = write_study(tmp_path, keep='"all"'), tmp_path / "out"
+    quick(study, out, trials=2)
+    best = (out / BEST).read_bytes()
+    (out / BEST).write_text("old")
+    assert quick(write_study(tmp_path), out, trials=2).finished == 2
+    assert (out / BEST).read_bytes() == best
+    assert len(list(out.glob("trial-*"))) == 1
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")])
+def test_a_trial_without_memory_fails_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception,
+) -> None:
+    plain, log = tuning.train, []
+
+    def filled(config: RunConfig, directory: Path, **more: Any) -> object:
+        if directory.name == "trial-0":
+            raise error
+        return plain(config, directory, **more)
+
+    monkeypatch.setattr(tuning, "train", filled)
+    found = tune(write_study(tmp_path), tmp_path / "out", overrides=["training.max_epochs=1"], trials=2, say=log.append)
+    assert (found.finished, found.best) == (2, 1)
+    assert "trial 0: failed with" in log[0]
+    assert f": {error}" in log[0] if str(error) else ": memory ran out" in log[0]
+
+
+def test_other_errors_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(tuning, "train", broken)
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        tune(write_study(tmp_path), tmp_path / "out")

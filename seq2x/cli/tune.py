@@ -10,8 +10,9 @@ from seq2x.cli.options import count
 HELP = "search for the settings with the best dev score"
 ABOUT = """\
 Search for the settings with the best dev score: each trial is a training, proposed by Optuna from those before, and
-stopped early where it has no hope. Ctrl-C saves; the same command again goes on, within a training too. Several
-processes may work on one study, each with an --out of its own, if it names a storage that all can reach.
+stopped early where it has no hope. Ctrl-C saves; the same command again goes on, within a training too. A study goes
+on with the settings that it began with; others want another --out. Several processes may work on one study, each with
+an --out of its own, if it names a storage that all can reach.
 Needs the package optuna: pip install 'seq2x[tune]'."""
 EXAMPLES = """\
 a study is a TOML file:
@@ -27,7 +28,7 @@ a study is a TOML file:
   "encoder.cell" = { choices = ["lstm", "gru"] }
 
 in OUT: best.toml (the best settings, for seq2x train), trial-N (the best run), study.db (all trials; Optuna's own
-programs read it), importance.png (which settings mattered; needs matplotlib)
+programs read it), begun.toml (whose OUT it is), importance.png (which settings mattered; needs matplotlib)
 
 examples:
   seq2x tune study.toml                          (into runs/study)
