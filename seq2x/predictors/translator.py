@@ -195,10 +195,9 @@ class Translator(Predictor):
         demands = Demands([job.beginning for job in jobs], guide, generators)
         with inference(*self._networks, precision=self.precision) as device:
             memory, state, mask = self._models.begin(batch_of([job.part.encoding for job in jobs]).to(device))
-            found = find(self._models.step, memory, state, mask, how.search, never=self._models.never,
-                         most=self._models.most, count=len(jobs), n_best=how.candidates, attention=how.details,
-                         demands=demands, sampling=how.sampling)
-        return found
+            return find(self._models.step, memory, state, mask, how.search, never=self._models.never,
+                        most=self._models.most, count=len(jobs), n_best=how.candidates, attention=how.details,
+                        demands=demands, sampling=how.sampling)
 
     @property
     def _networks(self) -> list[Model]:
