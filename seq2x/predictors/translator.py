@@ -35,7 +35,7 @@ from seq2x.predictors.windows import Part, cut_text, tag_of
 from seq2x.predictors.wording import Request, Terms, Wordings, beginning
 from seq2x.search import Hypothesis, Ranking
 from seq2x.settings import TranslateTask
-from seq2x.text import BOS, Encoding, same_entries
+from seq2x.text import BOS, Encoding, Processor, same_entries
 
 OnLong = Literal["split", "error"]
 
@@ -168,8 +168,8 @@ class Translator(Predictor):
             terms = Terms(request, self._target, number)
         begin = beginning(request.prefix, self._target, number)
         source = self.loaded.source
-        blank = not text[len(tag_of(text, source)):].strip()
-        parts = [] if blank else [part for part in cut_text(text, source, self.limit) if len(part.ids) > 1]
+        cut = [] if _blank(text, source) else cut_text(text, source, self.limit)
+        parts = [part for part in cut if len(part.ids) > 1]
         if not parts and (begin or request.must):
             raise DataError(f"text {number}: is empty; nothing can be made of what its translation must be like")
         if len(parts) > 1 and (on_long == "error" or terms is not None):
@@ -276,7 +276,7 @@ class Translator(Predictor):
         number = request.number or number
         source, target = (line(side, number) for side in (request.text, pair[1]))
         sides = self.loaded.source.encode(source), self._target.encode(target)
-        if not source[len(tag_of(source, self.loaded.source)):].strip() or len(sides[0].ids) == 1:
+        if _blank(source, self.loaded.source) or len(sides[0].ids) == 1:
             if target.strip():
                 raise DataError(f"pair {number}: the text is empty, and so is its only translation; found {target!r}")
             return None
@@ -298,6 +298,11 @@ class Translator(Predictor):
                 weights = attention[row, :length, : len(part.ids)] if details or ranking.coverage else None
                 found.append(ranking.rank(tuple(forced.ids[1:-1]), sum(scores[row, :length].tolist()), weights))
             return found
+
+
+def _blank(text: str, source: Processor) -> bool:
+    """Whether there is nothing but the tag of a language."""
+    return not text[len(tag_of(text, source)):].strip()
 
 
 def _longer(pair: tuple[Part, Encoding] | None) -> int:

@@ -35,6 +35,7 @@ class Engine:
         self.model, self.config, self.ranks, self.display = model, config, ranks, display
         self.progress = Progress()
         self.device = next(model.parameters()).device
+        self.precision = chosen_precision(config.precision, self.device)
         self.forward = torch.compile(model, dynamic=True) if config.compile else model
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.settings, self.active = optimiser, optimiser.at(1)
@@ -133,7 +134,7 @@ class Engine:
         return {key: float(value) for key, value in sums.items()}, carried
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if chosen_precision(self.config.precision, self.device) == "fp32":
+        if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
